@@ -1,0 +1,87 @@
+"""From settings to parts: the only place where a model is put together."""
+
+import inspect
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from textvae.autoencoder import Autoencoder
+from textvae.codecs import CODECS, Codec
+from textvae.corruptions import CORRUPTIONS
+from textvae.decoders import DECODERS
+from textvae.encoders import ENCODERS
+from textvae.errors import RequestError
+from textvae.likelihoods import LIKELIHOODS
+from textvae.objectives import OBJECTIVES, Objective
+from textvae.posteriors import POSTERIORS
+from textvae.priors import PRIORS
+from textvae.registry import Registry
+from textvae.schedules import SCHEDULES
+from textvae.settings import ModelSettings, Part
+
+
+def fit_codec(part: Part, raw: Iterable[Any]) -> Codec:
+    """The codec of that name, fitted to raw examples; RequestError for an option that it does not have."""
+    kind = CODECS.get(part.name)
+    CODECS.refuse_unknown(part.name, part.options, list(inspect.signature(kind.fit).parameters)[1:])
+    return kind.fit(raw, **part.options)
+
+
+def load_codec(part: Part, folder: Path) -> Codec:
+    """The codec that was saved in a model folder."""
+    kind = CODECS.get(part.name)
+    asked = inspect.signature(kind.load).parameters
+    return kind.load(folder, **{key: value for key, value in part.options.items() if key in asked})
+
+
+def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
+    """An untrained model for what ``codec`` makes; each part is offered the sizes of those before it.
+
+    Raises RequestError where a part has no such option, or needs what the codec does not give.
+    """
+    given: dict[str, Any] = {
+        **dict.fromkeys(("vocab_size", "max_length", "input_shape", "embedding")),
+        **codec.dims,
+        "latent_size": settings.latent_size,
+    }
+
+    def build(registry: Registry[Any], part: Part, **more: Any) -> Any:
+        given.update(more)
+        missing = [k for k in ("vocab_size", "input_shape") if given[k] is None]
+        takes = registry.options(part.name)
+        for size in missing:
+            if size in takes:
+                raise RequestError(
+                    f"The {registry.kind} {part.name!r} needs a {size}, which the codec does not give: "
+                    "these two do not go together."
+                )
+        try:
+            return registry.build(part.name, part.options, **given)
+        except (TypeError, ValueError, RuntimeError) as error:
+            if isinstance(error, RequestError):
+                raise
+            raise RequestError(f"The {registry.kind} {part.name!r} cannot be built: {error}.") from error
+
+    encoder = build(ENCODERS, settings.encoder)
+    posterior = build(POSTERIORS, settings.posterior, feature_size=encoder.output_size)
+    prior = build(PRIORS, settings.prior)
+    decoder = build(DECODERS, settings.decoder)
+    likelihood = build(
+        LIKELIHOODS,
+        settings.likelihood,
+        hidden_size=decoder.hidden_size,
+        embedding=getattr(decoder, "embedding", None),
+    )
+    noises = [build(CORRUPTIONS, part) for part in (settings.encoder_noise, settings.decoder_noise)]
+    return Autoencoder(encoder, posterior, prior, decoder, likelihood, *noises)
+
+
+def build_objective(part: Part) -> Objective:
+    """The objective, with its schedule where it has one: ``schedule = {name = "linear", warmup = 0.2}``."""
+    options = part.options
+    if isinstance(options.get("schedule"), str):
+        options["schedule"] = {"name": options["schedule"]}
+    if isinstance(options.get("schedule"), dict):
+        schedule = Part.model_validate(options["schedule"])
+        options["schedule"] = SCHEDULES.build(schedule.name, schedule.options)
+    return OBJECTIVES.build(part.name, options)

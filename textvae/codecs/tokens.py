@@ -1,0 +1,62 @@
+"""What codecs of sentences share: BOS and EOS around the ids, a length limit, padding, and the way back."""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from textvae.codecs.base import BOS, EOS, PAD, Codec
+
+
+class TokenCodec(Codec):
+    """Sentences to ids BOS w₁ … wₙ EOS; sentences of more than ``max_length`` tokens keep their beginning."""
+
+    def __init__(self, vocab_size: int, state: bytes, max_length: int):
+        self.vocab_size, self.max_length = vocab_size, max_length
+        self._dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
+        self._fingerprint = hashlib.sha256(state + f"|{max_length}".encode()).hexdigest()
+
+    @abstractmethod
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, without BOS, EOS and length limit."""
+
+    @abstractmethod
+    def text(self, ids: list[int]) -> str:
+        """The text of ids that hold no PAD, BOS or EOS."""
+
+    def encode(self, raw: Sequence[str]) -> list[np.ndarray]:
+        """Sentences to id arrays [T], T ≤ max_length + 2."""
+        return [np.array([BOS, *ids[: self.max_length], EOS], self._dtype) for ids in self.ids(raw)]
+
+    def truncated(self, text: str) -> bool:
+        """Whether ``encode`` would drop the end of this sentence."""
+        return len(self.ids([text])[0]) > self.max_length
+
+    def collate(self, examples: Sequence[np.ndarray]) -> Tensor:
+        """Id arrays to x [B, T], padded at the right with PAD."""
+        x = np.full((len(examples), max(map(len, examples))), PAD, np.int64)
+        for row, ids in zip(x, examples):
+            row[: len(ids)] = ids
+        return torch.from_numpy(x)
+
+    def decode(self, x: Tensor) -> list[str]:
+        """Ids x [B, T] to sentences: what stands between BOS and the first EOS."""
+        texts = []
+        for row in x.tolist():
+            end = row.index(EOS) if EOS in row else len(row)
+            texts.append(self.text([i for i in row[:end] if i not in (BOS, PAD)]))
+        return texts
+
+    @property
+    def dims(self) -> dict[str, Any]:
+        """``vocab_size``, the special tokens included, and the ``max_length`` of a sentence."""
+        return {"vocab_size": self.vocab_size, "max_length": self.max_length}
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the vocabulary and the length limit."""
+        return self._fingerprint

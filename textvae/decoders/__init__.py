@@ -1,0 +1,14 @@
+"""Decoders: a code z [N, Z] to the hidden states from which a likelihood scores x."""
+
+from textvae.decoders.base import AutoregressiveDecoder, Decoder
+from textvae.registry import Registry
+
+DECODERS: Registry[Decoder] = Registry(
+    "decoder",
+    {
+        "lstm": "textvae.decoders.lstm:LSTMDecoder",
+        "mlp": "textvae.decoders.mlp:MLPDecoder",
+    },
+)
+
+__all__ = ["DECODERS", "AutoregressiveDecoder", "Decoder"]

@@ -1,0 +1,35 @@
+"""What every decoder does, and what those that write word by word do besides."""
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+State = tuple[Tensor, ...]
+"""What an autoregressive decoder remembers between words: tensors [N, …], one row per sentence."""
+
+
+class Decoder(nn.Module, ABC):
+    """z [N, Z] to hidden states; N is every code at once, however many belong to one example."""
+
+    hidden_size: int
+
+    @abstractmethod
+    def forward(self, z: Tensor, x: Tensor) -> Tensor:
+        """z [N, Z] (and x [N, …], which an autoregressive decoder is fed) to hidden [N, …, hidden_size]."""
+
+
+class AutoregressiveDecoder(Decoder):
+    """Reads x [N, T] shifted: hidden [N, T-1, H], where position t has seen x[:, :t+1] and predicts x[:, t+1].
+
+    ``start`` and ``step`` give the same states one word at a time (an invariant that is tested).
+    """
+
+    embedding: nn.Embedding
+
+    @abstractmethod
+    def start(self, z: Tensor) -> State:
+        """The state before the first word, for codes z [N, Z]."""
+
+    @abstractmethod
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """The last words, tokens [N], and the state to hidden [N, H] and the next state."""

@@ -1,0 +1,70 @@
+"""LSTM decoder of sentences (Bowman et al. 2015)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from textvae.decoders.base import AutoregressiveDecoder, State
+from textvae.layers import dense
+
+
+class LSTMDecoder(AutoregressiveDecoder):
+    """Predicts each word from the words before it and z.
+
+    ``z_to`` says where z enters: the initial ``state`` (Bowman et al.), every ``input`` beside the word's
+    embedding (He et al. 2019), or ``both``. ``dropout`` falls on embeddings and on the states that leave a layer.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        latent_size: int,
+        embedding_size: int = 256,
+        hidden_size: int = 512,
+        layers: int = 1,
+        z_to: Literal["state", "input", "both"] = "both",
+        dropout: float = 0.5,
+    ):
+        super().__init__()
+        self.hidden_size, self.layers = hidden_size, layers
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        nn.init.normal_(self.embedding.weight, std=0.1)
+        self.initial = dense(latent_size, 2 * layers * hidden_size) if z_to != "input" else None
+        self.z_to_input = z_to != "state"
+        first = embedding_size + (latent_size if self.z_to_input else 0)
+        self.lstms = nn.ModuleList(
+            nn.LSTM(hidden_size if i else first, hidden_size, batch_first=True) for i in range(layers)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, z: Tensor, x: Tensor) -> Tensor:
+        """z [N, Z] and ids x [N, T] to hidden [N, T-1, H]."""
+        return self._run(x[:, :-1], self.start(z))[0]
+
+    def start(self, z: Tensor) -> State:
+        """h and c [N, layers, H] from z, and z itself."""
+        if self.initial is None:
+            h = c = z.new_zeros(len(z), self.layers, self.hidden_size)
+        else:
+            h, c = self.initial(z).view(len(z), 2, self.layers, self.hidden_size).unbind(1)
+            h = torch.tanh(h)
+        return h, c, z
+
+    def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        """Tokens [N] to hidden [N, H] and the next state."""
+        hidden, state = self._run(tokens[:, None], state)
+        return hidden[:, 0], state
+
+    def _run(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        h, c, z = state
+        inputs = self.dropout(self.embedding(tokens))
+        if self.z_to_input:
+            inputs = torch.cat([inputs, z[:, None].expand(-1, tokens.shape[1], -1)], -1)
+        last = []
+        for i, lstm in enumerate(self.lstms):
+            inputs, ends = lstm(inputs, (h[None, :, i].contiguous(), c[None, :, i].contiguous()))
+            inputs = self.dropout(inputs)
+            last.append(ends)
+        h, c = (torch.cat(parts).transpose(0, 1) for parts in zip(*last))
+        return inputs, (h, c, z)

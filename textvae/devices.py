@@ -1,0 +1,58 @@
+"""Where and in which precision to compute, and the seeds of its random numbers."""
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from textvae.errors import RequestError
+from textvae.settings import TrainSettings
+
+
+def resolve(settings: TrainSettings) -> TrainSettings:
+    """The settings with ``auto`` replaced by what this machine does best; RequestError for a device it lacks."""
+    device = settings.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise RequestError(f"There is no device {device!r} here. Use --device cpu.") from error
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bf16" if bf16_is_faster(torch.device(device)) else "fp32"
+    return settings.model_copy(update={"device": device, "precision": precision})
+
+
+def bf16_is_faster(device: torch.device) -> bool:
+    """Whether bfloat16 products are at least half as fast again as float32 ones: measured, 20 ms on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+
+    def seconds(dtype: torch.dtype) -> float:
+        a = torch.ones(256, 512, dtype=dtype, device=device)
+        b = torch.ones(512, 512, dtype=dtype, device=device)
+        times = []
+        for _ in range(6):
+            start = time.perf_counter()
+            a @ b
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    return seconds(torch.float32) > 1.5 * seconds(torch.bfloat16)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """The context in which a step computes."""
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def fold(*numbers: int) -> int:
+    """One seed from several numbers, spread over 63 bits (the finaliser of SplitMix64)."""
+    seed = 0
+    for number in numbers:
+        seed = (seed * 0x9E3779B97F4A7C15 + number + 1) % 2**64
+        seed = (seed ^ (seed >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+        seed = (seed ^ (seed >> 27)) * 0x94D049BB133111EB % 2**64
+        seed ^= seed >> 31
+    return seed >> 1

@@ -1,0 +1,15 @@
+"""Encoders: x [B, …] to features [B, F], from which a posterior is made."""
+
+from textvae.encoders.base import Encoder
+from textvae.registry import Registry
+
+ENCODERS: Registry[Encoder] = Registry(
+    "encoder",
+    {
+        "lstm": "textvae.encoders.lstm:LSTMEncoder",
+        "mlp": "textvae.encoders.mlp:MLPEncoder",
+        "none": "textvae.encoders.none:NoEncoder",
+    },
+)
+
+__all__ = ["ENCODERS", "Encoder"]

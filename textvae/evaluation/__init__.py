@@ -1,0 +1,1 @@
+"""Measuring a model: bounds on log p(x), what the code carries, and how texts come back."""

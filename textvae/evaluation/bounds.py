@@ -1,0 +1,107 @@
+"""The ELBO and the importance-weighted bound over a split, in memory that does not grow with it."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from textvae.autoencoder import Autoencoder
+from textvae.batching import Batches
+from textvae.evaluation.latent import LatentStatistics
+from textvae.objectives.base import kl
+
+TOKENS_AT_ONCE = 32_768  # padded words that the K samples of a batch are cut to, which bounds the memory
+
+
+@dataclass(frozen=True)
+class Report:
+    """A model on a split: nats per example, at β = 1 and without corruption."""
+
+    nll: float  # −ELBO: distortion + rate
+    distortion: float
+    rate: float
+    mi: float  # I(x; z) under q, over the whole split
+    active_units: int
+    latent_size: int
+    perplexity: float  # exp of nats per word, from −ELBO
+    tokens: int  # the words that perplexity divides by, end symbols included
+    sentences: int
+    nll_iw: float | None = None
+    nll_iw_stderr: float | None = None  # Monte Carlo error of nll_iw
+    iw_samples: int = 0
+    perplexity_iw: float | None = None
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """The fields by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@torch.no_grad()
+def evaluate(
+    model: Autoencoder,
+    batches: Batches,
+    iw_samples: int = 0,
+    mutual_information: bool = True,
+    seed: int = 0,
+    progress: Callable[[int], None] = lambda examples: None,
+) -> Report:
+    """−ELBO from one code per example, the IW bound (Burda et al. 2016) from ``iw_samples``, MI and active units.
+
+    The noise is drawn from ``seed``; the caller's own random state is left as it was. ``progress`` is called
+    with the number of examples done.
+    """
+    training = model.training
+    model.eval()
+    totals, latent, n, units = torch.zeros(4, dtype=torch.float64), LatentStatistics(), 0, 0.0
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for batch in batches.epoch():
+            x = batch.x.to(model.device)
+            q, p = model.posterior(x), model.prior()
+            z = q.sample(torch.Size([1]))
+            distortion, rate = -model.log_px(x, z)[0], kl(q, p, z)
+            iw, variance = _importance_weighted(model, x, iw_samples) if iw_samples else (rate, rate)
+            totals += torch.stack([t.double().sum().cpu() for t in (distortion, rate, iw, variance)])
+            latent.add(q, z[0])
+            units += float(model.likelihood.units(x).sum())
+            n += len(x)
+            progress(n)
+        mi = latent.mutual_information() if mutual_information else math.nan
+    model.train(training)
+    distortion_sum, rate_sum, iw_sum, variance_sum = totals.tolist()
+    iw_nll = iw_sum / n if iw_samples else None
+    return Report(
+        nll=(distortion_sum + rate_sum) / n,
+        distortion=distortion_sum / n,
+        rate=rate_sum / n,
+        mi=mi,
+        active_units=latent.active_units(),
+        latent_size=latent.size,
+        perplexity=_exp((distortion_sum + rate_sum) / units),
+        tokens=round(units),
+        sentences=n,
+        nll_iw=iw_nll,
+        nll_iw_stderr=math.sqrt(variance_sum) / n if iw_samples else None,
+        iw_samples=iw_samples,
+        perplexity_iw=_exp(iw_sum / units) if iw_samples else None,
+    )
+
+
+def _importance_weighted(model: Autoencoder, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+    """−log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x) [B], and the variance of its estimate by the delta method [B]."""
+    q, p = model.posterior(x), model.prior()
+    at_once = max(1, TOKENS_AT_ONCE // x[0].numel() // len(x)) if x.dtype == torch.long else 64
+    log_w = []
+    for start in range(0, samples, at_once):
+        z = q.sample(torch.Size([min(at_once, samples - start)]))
+        log_w.append(model.log_px(x, z) + p.log_prob(z) - q.log_prob(z))
+    w = torch.cat(log_w).double()
+    share = (w - w.logsumexp(0)).exp()  # the weights, which sum to 1
+    variance = ((share - 1 / samples) ** 2).sum(0)
+    return math.log(samples) - w.logsumexp(0), variance
+
+
+def _exp(x: float) -> float:
+    return math.exp(min(x, 700.0)) if x == x else math.nan

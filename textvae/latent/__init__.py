@@ -1,0 +1,1 @@
+"""Moving in the space of codes."""

@@ -1,0 +1,30 @@
+"""Small layers that several parts use."""
+
+import warnings
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+def dense(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer that may have no inputs or no outputs: a model without a code (latent_size 0) has both."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+        return nn.Linear(inputs, outputs)
+
+
+def mlp(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
+    """Linear layers of the given widths, each followed by a ReLU and dropout."""
+    layers: list[nn.Module] = []
+    for a, b in pairwise(sizes):
+        layers += [nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)
+
+
+def reverse_padded(x: Tensor, lengths: Tensor) -> Tensor:
+    """Reverse the first ``lengths[b]`` positions of each row of x [B, T, …]; padding stays where it is."""
+    position = torch.arange(x.shape[1], device=x.device)
+    index = torch.where(position < lengths[:, None], lengths[:, None] - 1 - position, position)
+    return x[torch.arange(x.shape[0], device=x.device)[:, None], index]

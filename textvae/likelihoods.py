@@ -1,0 +1,213 @@
+"""Likelihoods p(x|z): each owns the last layer, from a decoder's hidden states to the distribution of x."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from textvae.codecs.base import PAD
+from textvae.registry import Registry
+
+LIKELIHOODS: Registry["Likelihood"] = Registry(
+    "likelihood",
+    {
+        "categorical": "textvae.likelihoods:Categorical",
+        "multinomial": "textvae.likelihoods:Multinomial",
+        "bernoulli": "textvae.likelihoods:Bernoulli",
+        "gaussian": "textvae.likelihoods:Gaussian",
+    },
+)
+
+
+class Likelihood(nn.Module, ABC):
+    """Scores x under hidden states, and draws x from them."""
+
+    @abstractmethod
+    def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
+        """hidden [N, …, H] and x [N, …] to log p(x|z) [N], in nats per example."""
+
+    def mean(self, hidden: Tensor) -> Tensor:
+        """The expected x [N, …]; likelihoods of words have none."""
+        raise NotImplementedError
+
+    def draw(self, hidden: Tensor) -> Tensor:
+        """A random x [N, …]."""
+        raise NotImplementedError
+
+    def units(self, x: Tensor) -> Tensor:
+        """How many units perplexity (or bits per dimension) divides by: words, counts, pixels; [N]."""
+        return torch.full((len(x),), math.prod(x.shape[1:]), device=x.device)
+
+
+class Categorical(Likelihood):
+    """One word of the vocabulary at each position of x [N, T] after BOS; padding is not scored.
+
+    With ``tied`` the weight is the decoder's word embedding (Press & Wolf 2017), behind a projection where the
+    sizes differ.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        vocab_size: int,
+        embedding: nn.Embedding | None = None,
+        tied: bool = False,
+    ):
+        super().__init__()
+        self.projection: nn.Module = nn.Identity()
+        if tied and embedding is not None:
+            if embedding.embedding_dim != hidden_size:
+                self.projection = nn.Linear(hidden_size, embedding.embedding_dim)
+            self.weight = embedding.weight
+        else:
+            self.weight = nn.Parameter(torch.empty(vocab_size, hidden_size).normal_(std=hidden_size**-0.5))
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+
+    def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
+        """hidden [N, T-1, H] and ids x [N, T] to [N]: the sum over words and the end symbol."""
+        targets = x[:, 1:]
+        mask = targets != PAD
+        nll = linear_cross_entropy(self.projection(hidden[mask]), self.weight, self.bias, targets[mask])
+        return -torch.zeros(mask.shape, device=x.device).masked_scatter(mask, nll).sum(1)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """hidden [N, H] to unnormalised log-probabilities of the next word [N, V], for generation."""
+        return F.linear(self.projection(hidden), self.weight, self.bias).float()
+
+    def units(self, x: Tensor) -> Tensor:
+        """Words and end symbols, [N]."""
+        return (x[:, 1:] != PAD).sum(1)
+
+
+class Multinomial(Likelihood):
+    """Words drawn independently from one distribution per document; x [N, V] counts.
+
+    log p leaves out the multinomial coefficient, which depends on no parameter: it is the probability of the
+    words in one order, the convention of topic models' perplexities (Miao et al. 2016).
+    """
+
+    def __init__(self, hidden_size: int, input_shape: Sequence[int]):
+        super().__init__()
+        self.head = nn.Linear(hidden_size, math.prod(input_shape))
+
+    def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
+        """hidden [N, H] and counts x [N, V] to [N]."""
+        return (x * self.head(hidden).float().log_softmax(-1)).sum(-1)
+
+    def mean(self, hidden: Tensor) -> Tensor:
+        """The word distribution [N, V]."""
+        return self.head(hidden).float().softmax(-1)
+
+    def draw(self, hidden: Tensor, words: int = 100) -> Tensor:
+        """Counts [N, V] of documents of ``words`` words."""
+        ids = self.mean(hidden).multinomial(words, replacement=True)
+        return torch.zeros(len(ids), self.head.out_features, device=ids.device).scatter_add_(
+            1, ids, torch.ones(ids.shape, device=ids.device)
+        )
+
+    def units(self, x: Tensor) -> Tensor:
+        """The words of each document, [N]."""
+        return x.sum(-1)
+
+
+class Bernoulli(Likelihood):
+    """Independent pixels in [0, 1]; grey values are scored by cross-entropy, as Kingma & Welling (2014) do."""
+
+    def __init__(self, hidden_size: int, input_shape: Sequence[int]):
+        super().__init__()
+        self.shape = tuple(input_shape)
+        self.head = nn.Linear(hidden_size, math.prod(input_shape))
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        return self.head(hidden).float().view(-1, *self.shape)
+
+    def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
+        """hidden [N, H] and pixels x [N, C, H, W] to [N]."""
+        loss = F.binary_cross_entropy_with_logits(self._logits(hidden), x, reduction="none")
+        return -loss.flatten(1).sum(1)
+
+    def mean(self, hidden: Tensor) -> Tensor:
+        """The probability of each pixel [N, C, H, W]."""
+        return self._logits(hidden).sigmoid()
+
+    def draw(self, hidden: Tensor) -> Tensor:
+        """Black and white pixels [N, C, H, W]."""
+        return self.mean(hidden).bernoulli()
+
+
+class Gaussian(Likelihood):
+    """Independent normal pixels around a linear mean, with one learned standard deviation for all of them."""
+
+    def __init__(self, hidden_size: int, input_shape: Sequence[int], scale: float = 0.1):
+        super().__init__()
+        self.shape = tuple(input_shape)
+        self.head = nn.Linear(hidden_size, math.prod(input_shape))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+
+    def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
+        """hidden [N, H] and x [N, …] to [N]: a density, normaliser included."""
+        normal = torch.distributions.Normal(self.mean(hidden), self.log_scale.exp(), validate_args=False)
+        return normal.log_prob(x).flatten(1).sum(1)
+
+    def mean(self, hidden: Tensor) -> Tensor:
+        """The mean [N, …]."""
+        return self.head(hidden).float().view(-1, *self.shape)
+
+    def draw(self, hidden: Tensor) -> Tensor:
+        """The mean with noise [N, …]."""
+        mean = self.mean(hidden)
+        return mean + self.log_scale.exp() * torch.randn_like(mean)
+
+
+CHUNK = 128  # rows: the logits of a chunk stay in the cache; larger ones were slower on every CPU tried
+
+
+class _LinearCrossEntropy(torch.autograd.Function):
+    """Cross-entropy of a linear layer, in chunks of rows whose logits are made again in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+        """hidden [M, H], weight [V, H], bias [V], targets [M] to −log p [M] in float32."""
+        log_z = hidden.new_empty(len(hidden), dtype=torch.float32)
+        nll = torch.empty_like(log_z)
+        for rows in _chunks(len(hidden)):
+            logits = F.linear(hidden[rows], weight, bias).float()
+            log_z[rows] = logits.logsumexp(-1)
+            nll[rows] = log_z[rows] - logits.gather(1, targets[rows, None])[:, 0]
+        ctx.save_for_backward(hidden, weight, bias, targets, log_z)
+        return nll
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        """d nll / d logits = softmax − one-hot, times ``grad`` [M]."""
+        hidden, weight, bias, targets, log_z = ctx.saved_tensors
+        d_hidden, d_weight, d_bias = torch.empty_like(hidden), torch.zeros_like(weight), torch.zeros_like(bias)
+        for rows in _chunks(len(hidden)):
+            p = F.linear(hidden[rows], weight, bias).float().sub_(log_z[rows, None]).exp_()
+            p.scatter_add_(1, targets[rows, None], -torch.ones_like(log_z[rows, None]))
+            d_logits = p.mul_(grad[rows, None]).to(hidden.dtype)
+            d_hidden[rows] = d_logits @ weight
+            d_weight.addmm_(d_logits.T, hidden[rows])
+            d_bias += d_logits.sum(0)
+        return d_hidden, d_weight, d_bias, None
+
+
+def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """−log softmax(hidden weightᵀ + bias)[targets]: hidden [M, H], weight [V, H], targets [M] to [M], float32.
+
+    Never holds more than a chunk of the logits [M, V]. Under autocast the products are in its precision.
+    """
+    device = hidden.device.type
+    if torch.is_autocast_enabled(device):
+        dtype = torch.get_autocast_dtype(device)
+        hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
+    with torch.autocast(device, enabled=False):
+        return _LinearCrossEntropy.apply(hidden, weight, bias, targets)
+
+
+def _chunks(n: int) -> list[slice]:
+    return [slice(i, i + CHUNK) for i in range(0, n, CHUNK)]

@@ -1,0 +1,58 @@
+"""A target rate: the KL is held at the nats asked for, by a multiplier or by a minimum."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from textvae.autoencoder import Autoencoder
+from textvae.batching import Batch
+from textvae.errors import RequestError
+from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension
+from textvae.objectives.free_bits import floored
+
+
+class TargetRate(Objective):
+    """Holds the rate at ``rate`` nats per example; how much the code should carry is the one thing to choose.
+
+    - ``multiplier``: distortion + λ · rate, where log λ rises while the rate is over the target and falls while
+      it is under (the dual ascent of GECO, Rezende & Viola 2018, with the rate as the constraint);
+    - ``minimum``: distortion + Σ_d max(rate / Z, KL_d), each of the Z dimensions paying only for what is over
+      its share, on the batch mean (minimum desired rate, Pelsmaeker & Aziz 2020, spread over the dimensions so
+      that all of them stay active).
+    """
+
+    log_multiplier: Tensor
+
+    def __init__(
+        self,
+        rate: float = 8.0,
+        method: Literal["multiplier", "minimum"] = "minimum",
+        speed: float = 0.01,
+    ):
+        super().__init__()
+        if not rate > 0:
+            raise RequestError(f"A target rate is a number of nats over 0; {rate} is not.")
+        self.rate, self.method, self.speed = rate, method, speed
+        self.register_buffer("log_multiplier", torch.tensor(0.0))
+
+    def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
+        """The terms; β is the multiplier, or 1."""
+        q, p = model.posterior(batch.x), model.prior()
+        z = q.rsample(torch.Size([1]))
+        distortion = -model.log_px(batch.x, z)[0]
+        if self.method == "minimum":
+            each = kl_per_dimension(q, p)
+            cost = floored(each, self.rate / each.shape[-1], over_batch=True)
+            return Terms(distortion.mean() + cost, distortion, each.sum(-1), 1.0)
+        rate = kl(q, p, z)
+        multiplier = self.log_multiplier.exp()
+        loss = (distortion + multiplier * rate).mean()
+        if self.training:
+            self._ascend(rate.detach().mean())
+        return Terms(loss, distortion, rate, multiplier.detach())
+
+    def _ascend(self, rate: Tensor) -> None:
+        excess = (rate / self.rate - 1).clamp(-1, 1)
+        # The bounds keep a multiplier that chases an unreachable target from running away.
+        self.log_multiplier = (self.log_multiplier + self.speed * excess).clamp(-6.0, 4.0)

@@ -1,0 +1,134 @@
+"""A trained model with its codec: what a user loads, asks and saves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor
+
+from textvae import model_folder
+from textvae.assembly import build_model
+from textvae.autoencoder import Autoencoder
+from textvae.codecs import Codec
+from textvae.decoding import Decoding, generate
+from textvae.errors import RequestError
+from textvae.latent.homotopy import homotopy
+from textvae.settings import Settings
+
+
+class Step(NamedTuple):
+    """One stop of a homotopy: ``t`` from 0 to 1, what is written there, and log p(x|z) in nats."""
+
+    t: float
+    raw: Any
+    log_prob: float
+
+
+class Sample(NamedTuple):
+    """One draw from the prior: what was written, and log p(x|z) in nats."""
+
+    raw: Any
+    log_prob: float
+
+
+@dataclass
+class TextVAE:
+    """A model, its codec and its settings.
+
+    >>> vae = TextVAE.from_pretrained()
+    >>> [step.raw for step in vae.interpolate("I am tired.", "Where is the station?")]
+    """
+
+    model: Autoencoder
+    codec: Codec
+    settings: Settings
+    facts: dict[str, Any] = field(default_factory=dict)  # corpus, licence, numbers: what the model card tells
+
+    @classmethod
+    def new(cls, settings: Settings, codec: Codec) -> Self:
+        """An untrained model, its weights drawn from ``settings.train.seed``."""
+        torch.manual_seed(settings.train.seed)
+        return cls(build_model(settings.model, codec), codec, settings)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path | None = None, device: str | torch.device = "cpu") -> Self:
+        """A model folder, a run folder or a Hugging Face hub id; without a name, the model that ships.
+
+        Raises RequestError where there is none, CorruptFolder where it is damaged.
+        """
+        model, codec, settings, facts = model_folder.load(model_folder.find(name))
+        return cls(model.to(device).eval(), codec, settings, facts)
+
+    def save_pretrained(self, folder: str | Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write a model folder, whole or not at all; ``dtype=torch.float16`` halves it."""
+        model_folder.save(Path(folder), self.model, self.codec, self.settings, self.facts, dtype)
+
+    def push_to_hub(self, repo_id: str, private: bool = False) -> str:
+        """Upload the model folder to the Hugging Face hub; returns its address."""
+        return model_folder.push(repo_id, self.save_pretrained, private)
+
+    def batch(self, raw: Sequence[Any]) -> Tensor:
+        """Raw examples to x [B, …] on the model's device."""
+        return self.codec.collate(self.codec.encode(raw)).to(self.model.device)
+
+    @torch.no_grad()
+    def encode(self, raw: Any | Sequence[Any]) -> Tensor:
+        """The posterior means [B, Z] of examples, [Z] of a single one."""
+        if _single(raw):
+            return self.encode([raw])[0]
+        if not len(raw):
+            return torch.zeros(0, self.settings.model.latent_size, device=self.model.device)
+        return self.model.eval().posterior(self.batch(raw)).mean
+
+    def decode(self, z: Tensor, decoding: Decoding | None = None) -> Any:
+        """What the model writes at codes z [N, Z] (a list) or [Z]; by beam search unless told otherwise."""
+        if z.dim() == 1:
+            return self.decode(z[None], decoding)[0]
+        return self.write(z, decoding)[0]
+
+    def write(self, z: Tensor, decoding: Decoding | None = None) -> tuple[list[Any], list[float]]:
+        """What the model writes at codes z [N, Z], and log p(x|z) of each in nats."""
+        decoding = decoding or Decoding("beam")
+        limit = self.codec.dims.get("max_length") or decoding.max_length
+        decoding = replace(decoding, max_length=min(decoding.max_length, limit))
+        x, log_prob = generate(self.model.eval(), z.to(self.model.device), decoding)
+        return self.codec.decode(x), log_prob.tolist()
+
+    def interpolate(
+        self, a: Any, b: Any, steps: int = 7, path: str = "linear", decoding: Decoding | None = None
+    ) -> list[Step]:
+        """The homotopy from ``a`` to ``b``: what ``steps`` points between their codes say (Bowman et al., §4.3)."""
+        if steps < 2:
+            raise RequestError(f"A path has at least 2 steps, its ends; {steps} is too few.")
+        ends = self.encode([a, b])
+        z = homotopy(ends[0], ends[1], steps, path)
+        return [Step(i / (steps - 1), *pair) for i, pair in enumerate(zip(*self.write(z, decoding)))]
+
+    def sample(self, n: int = 1, decoding: Decoding | None = None, seed: int | None = None) -> list[Sample]:
+        """``n`` draws: z from the prior, x from p(x|z). ``seed`` makes them repeatable."""
+        with torch.random.fork_rng(enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            samples: list[Sample] = []
+            for size in _pieces(n, 256):
+                z = self.model.prior().sample(torch.Size([size]))
+                samples += map(Sample, *self.write(z, decoding or Decoding("sample")))
+            return samples
+
+    def reconstruct(self, raw: Sequence[Any], samples: int = 0, decoding: Decoding | None = None) -> list[list[Any]]:
+        """For each example what the model writes at its posterior mean, and then at ``samples`` draws from q(z|x)."""
+        with torch.no_grad():
+            q = self.model.eval().posterior(self.batch(raw))
+            z = torch.cat([q.mean[None], q.sample(torch.Size([samples]))]).transpose(0, 1)
+        texts, _ = self.write(z.flatten(0, 1), decoding)
+        return [texts[i : i + samples + 1] for i in range(0, len(texts), samples + 1)]
+
+
+def _single(raw: Any) -> bool:
+    return isinstance(raw, str) or (hasattr(raw, "ndim") and raw.ndim == 3)
+
+
+def _pieces(n: int, size: int) -> list[int]:
+    return [min(size, n - start) for start in range(0, n, size)]

@@ -1,0 +1,297 @@
+"""The only training loop."""
+
+import math
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from textvae import checkpoint, tensors
+from textvae.batching import Batch, Batches
+from textvae.devices import autocast, fold
+from textvae.errors import Diverged, RequestError, TextvaeError
+from textvae.evaluation.bounds import Report, evaluate
+from textvae.files import link
+from textvae.objectives import Objective, Terms
+from textvae.records import Record
+from textvae.run_folder import RunFolder
+from textvae.settings import TrainSettings
+from textvae.text_vae import TextVAE
+
+LOG_EVERY = 20  # steps between the records, and between the reads of the loss that they need
+NOISE, EVALUATION = 1, 2  # streams of random numbers, each seeded by (seed, stream, step)
+
+
+class Trainer:
+    """Trains a model under an objective, evaluates, keeps the best, and saves so that a resumed run is the same run.
+
+    The order of the data is computed from (seed, epoch) and the noise of a step from (seed, step): a checkpoint
+    holds weights, optimiser and a few numbers, and on a CPU a run resumed from it ends bit for bit where an
+    uninterrupted one does.
+    """
+
+    def __init__(
+        self, vae: TextVAE, objective: Objective, train: Batches, valid: Batches, run: RunFolder, data: str = ""
+    ):
+        self.vae, self.model, self.objective, self.run = vae, vae.model, objective, run
+        self.train, self.valid, self.data = train, valid, data
+        self.settings: TrainSettings = vae.settings.train
+        self.device = torch.device(self.settings.device)
+        self.model.to(self.device)
+        self.objective.to(self.device)
+        self.modules = nn.ModuleDict({"model": self.model, "objective": self.objective})
+        self.parameters = {k: p for k, p in self.modules.named_parameters() if p.requires_grad}
+        self.optimizer = _optimizer(list(self.parameters.values()), self.settings)
+        self.step = self.epoch = self.index = self.tokens = 0  # index: of the next batch in the epoch
+        self.stale = 0  # evaluations since the best
+        self.best = math.inf
+        self.seconds = 0.0  # of training, over all starts
+        self.plan_length = len(train.plan(0))
+        self._stop = ""
+
+    @property
+    def total_steps(self) -> int:
+        """How many steps are planned."""
+        return self.settings.steps or self.settings.epochs * self.plan_length
+
+    @property
+    def progress(self) -> float:
+        """How far the run is, from 0 to 1; under a time limit the clock counts where it is ahead of the steps."""
+        clock = self.seconds / (60 * self.settings.minutes) if self.settings.minutes else 0.0
+        return min(1.0, max(self.step / self.total_steps, clock))
+
+    def stop(self, why: str) -> None:
+        """End the run after the current step, saved. May be called from a signal handler."""
+        self._stop = why
+
+    def resume(self) -> Iterator[Record]:
+        """Go back to the newest checkpoint that is whole; the records say which were skipped, and where it goes on.
+
+        Raises RequestError if the corpus is not the one that the run was begun with.
+        """
+        skipped: list[str] = []
+        place = checkpoint.newest(self.run.checkpoints, skipped.append)
+        yield from (self._notice(f"{why} It was skipped.") for why in skipped)
+        if place is None:
+            yield self._notice("There is no whole checkpoint yet: the run starts from the beginning.")
+            self.run.rewind(-1)
+            return
+        weights, moments, state = checkpoint.read(place)
+        if state["data"] != self.data:
+            raise RequestError(
+                f"The corpus {self.vae.settings.corpus.source} is not the one that {self.run.path} was begun with. "
+                "Restore it, or begin a new run."
+            )
+        tensors.copy_into(self.modules, weights)
+        self._load_optimizer(moments)
+        for key in ("step", "epoch", "index", "tokens", "stale", "best", "seconds"):
+            setattr(self, key, state[key])
+        self.run.rewind(self.step)
+        yield self._notice(f"Resumed at step {self.step:,} of {self.total_steps:,}.")
+
+    def fit(self) -> Iterator[Record]:
+        """Train to the end of the plan, until nothing improves, or until ``stop``; yields what there is to show.
+
+        Raises Diverged where the loss or its gradient is not finite, TextvaeError where memory runs out.
+        """
+        for record in self._loop():
+            self.run.log(record)
+            yield record
+
+    def _loop(self) -> Iterator[Record]:
+        window = _Window()
+        every = self.settings.evaluate_every or self.plan_length
+        started = time.monotonic() - self.seconds
+        while self.progress < 1 and not self._stop:
+            for batch in self.train.epoch(self.epoch, self.index):
+                terms, norm = self._update(batch)
+                self.step += 1
+                self.index += 1
+                window.add(terms, norm, self.model.likelihood.units(batch.x))
+                self.seconds = time.monotonic() - started
+                if self.step % LOG_EVERY == 0 or self.progress >= 1:
+                    yield self._train_record(window)
+                    window = _Window()
+                if self.step % every == 0:
+                    yield from self._evaluate()
+                    started = time.monotonic() - self.seconds  # evaluations are not training time
+                elif self.step % self.settings.save_every == 0:
+                    self._save()
+                if self.progress >= 1 or self._stop:
+                    break
+            else:
+                self.epoch, self.index = self.epoch + 1, 0
+        if self.step % every and not self._stop:
+            yield from self._evaluate()
+        else:
+            self._save()
+        yield Record("end", self.step, {"seconds": self.seconds}, {"why": self._stop or "The plan is done."})
+
+    def _update(self, batch: Batch) -> tuple[Terms, Tensor]:
+        """One step of the optimiser."""
+        torch.manual_seed(fold(self.settings.seed, NOISE, self.step))
+        self.modules.train()
+        rate = self.settings.learning_rate * learning_rate_factor(self.settings, self.progress)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        try:
+            with autocast(self.device, self.settings.precision):
+                terms: Terms = self.objective(self.model, batch.to(self.device), self.progress)
+            terms.loss.backward()
+        except (RuntimeError, MemoryError) as error:  # the CPU's allocator raises a plain RuntimeError
+            if isinstance(error, torch.OutOfMemoryError | MemoryError) or "alloc" in str(error):
+                raise TextvaeError(
+                    f"Out of memory at step {self.step}, at a batch of {list(batch.x.shape)}. "
+                    "Take smaller ones: --set train.batch_size=N or train.max_tokens=N, then --resume."
+                ) from error
+            raise
+        for parameter in self.objective.held_back(self.model, self.progress):
+            parameter.grad = None
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
+        if not math.isfinite(float(terms.loss.detach() + norm)):
+            raise Diverged(
+                f"The loss or its gradient is not finite at step {self.step} (learning rate {rate:.2g}). "
+                f"Lower it, e.g. --set train.learning_rate={self.settings.learning_rate / 3:.1g}; the last good "
+                f"checkpoint is in {self.run.checkpoints}."
+            )
+        self.optimizer.step()
+        return terms, norm
+
+    def _train_record(self, window: "_Window") -> Record:
+        values = window.means()
+        self.tokens += int(values.pop("units"))
+        values |= {"epoch": self.epoch, "progress": self.progress, "tokens": self.tokens, "seconds": self.seconds}
+        values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        return Record("train", self.step, values)
+
+    def _evaluate(self) -> Iterator[Record]:
+        """Measure on the validation split, keep the best, save, and say what the user should know."""
+        report = evaluate(self.model, self.valid, mutual_information=True, seed=self.settings.seed)
+        settled = self.objective.settled(self.progress)
+        score = self.objective.criterion(report.distortion, report.rate)
+        better = settled and score < self.best
+        if better:
+            self.best, self.stale = score, 0
+        else:
+            self.stale += settled
+        values = {key: value for key, value in report.to_dict().items() if isinstance(value, int | float)}
+        values |= {"epoch": self.epoch, "best": float(better), "seconds": self.seconds}
+        yield Record("valid", self.step, values, self._texts())
+        self._save(better or not (self.run.checkpoints / "best").exists())
+        warning = collapse(report) if settled and self.vae.settings.model.latent_size else None
+        if better or not self.run.model.exists():
+            numbers = {key: round(v, 3) if isinstance(v, float) else v for key, v in report.to_dict().items() if v}
+            self.vae.facts |= {"validation": numbers, "step": self.step}
+            self.vae.facts.pop("warning", None)
+            if warning:
+                self.vae.facts["warning"] = warning
+            self.vae.save_pretrained(self.run.model)
+        if warning:
+            yield self._notice(warning)
+        if self.stale >= self.settings.patience:
+            self.stop(f"No better model in {self.stale} evaluations.")
+
+    @torch.no_grad()
+    def _texts(self) -> dict[str, str]:
+        """A validation sentence, its reconstruction, and a sample."""
+        with torch.random.fork_rng():
+            torch.manual_seed(fold(self.settings.seed, EVALUATION, self.step))
+            example = self.valid.examples[self.step % len(self.valid.examples)]
+            raw = self.vae.codec.decode(self.vae.codec.collate([example]))[0]
+            if not isinstance(raw, str):
+                return {}
+            x = self.vae.codec.collate([example]).to(self.device)
+            z = self.model.eval().posterior(x).mean
+            return {
+                "input": raw,
+                "reconstruction": self.vae.write(z)[0][0],
+                "sample": str(self.vae.sample(1)[0].raw),
+            }
+
+    def _notice(self, text: str) -> Record:
+        return Record("notice", self.step, {}, {"notice": text})
+
+    def _save(self, best: bool = False) -> None:
+        keys = ("epoch", "index", "tokens", "stale", "best", "seconds")
+        numbers = {**{key: getattr(self, key) for key in keys}, "data": self.data}
+        place = checkpoint.write(
+            self.run.checkpoints, self.step, tensors.state(self.modules), self._optimizer_state(), numbers
+        )
+        if best:
+            link(self.run.checkpoints / "best", place.name)
+        checkpoint.prune(self.run.checkpoints, self.settings.keep)
+
+    def _optimizer_state(self) -> dict[str, Tensor]:
+        names = {id(p): name for name, p in self.parameters.items()}
+        return {
+            f"{names[id(p)]}/{key}": value
+            for p, state in self.optimizer.state.items()
+            for key, value in state.items()
+            if isinstance(value, Tensor)
+        }
+
+    def _load_optimizer(self, moments: dict[str, Tensor]) -> None:
+        for name, p in self.parameters.items():
+            own = {k.rpartition("/")[2]: v for k, v in moments.items() if k.rpartition("/")[0] == name}
+            if own:
+                self.optimizer.state[p] = {k: v if k == "step" else v.to(self.device) for k, v in own.items()}
+
+
+class _Window:
+    """Sums of terms between two records, on the device, so that no step waits to be read."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.sums: dict[str, Tensor] = {}
+        self.seconds = time.monotonic()
+        self.cpu = time.process_time()
+
+    def add(self, terms: Terms, norm: Tensor, units: Tensor) -> None:
+        """Take in the terms of a step, over ``units`` words (or pixels)."""
+        self.n += 1
+        beta = torch.as_tensor(terms.beta, device=norm.device)
+        new = {
+            "loss": terms.loss,
+            "distortion": terms.distortion.mean(),
+            "rate": terms.rate.mean(),
+            "beta": beta,
+            "gradient": norm,
+            "units": units.sum(),
+        }
+        for key, value in new.items():
+            self.sums[key] = self.sums.get(key, 0) + value.detach().float()
+
+    def means(self) -> dict[str, float]:
+        """Means per step, the total of units, and their rate per second and per CPU-second."""
+        values = {key: float(value) / self.n for key, value in self.sums.items()}
+        values["units"] *= self.n
+        values["nll"] = values["distortion"] + values["rate"]
+        values["tokens_per_second"] = values["units"] / max(1e-9, time.monotonic() - self.seconds)
+        values["tokens_per_cpu_second"] = values["units"] / max(1e-9, time.process_time() - self.cpu)
+        return values
+
+
+def learning_rate_factor(settings: TrainSettings, progress: float) -> float:
+    """What the learning rate is multiplied by at ``progress``: it rises over the warm-up, then decays to 0."""
+    if progress < settings.warmup:
+        return max(progress / settings.warmup, 0.01)
+    left = 1 - (progress - settings.warmup) / max(1e-9, 1 - settings.warmup)
+    return {"constant": 1.0, "linear": left, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}[settings.decay]
+
+
+def collapse(report: Report) -> str | None:
+    """A warning with the remedy, if the code carries next to nothing (posterior collapse)."""
+    if report.rate >= 0.5 and report.active_units > report.latent_size // 10:
+        return None
+    return (
+        f"Posterior collapse: the code carries {report.rate:.2f} nats, and {report.active_units} of "
+        f"{report.latent_size} units are active, so that the decoder ignores it. Ask for a rate: --rate 8."
+    )
+
+
+def _optimizer(parameters: list[nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+    return torch.optim.AdamW(parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
