@@ -1,0 +1,87 @@
+"""Folders: a corpus with its splits (train.txt, valid.txt …), one document per file, pictures, or MNIST."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from textvae.errors import RequestError
+from textvae_corpora import idx, picture_folder
+from textvae_corpora.base import Options, Split, Splits, digest
+from textvae_corpora.clean import DOCUMENT_LIMIT
+from textvae_corpora.decode import file_errors, file_hash, line_batches
+from textvae_corpora.store import Rows, store
+
+_SPLITS = {
+    "train": "train",
+    "valid": "valid",
+    "validation": "valid",
+    "dev": "valid",
+    "val": "valid",
+    "test": "test",
+}
+
+
+def splits(folder: Path, options: Options) -> Splits:
+    """The splits of a folder; RequestError if nothing in it can be read."""
+    with file_errors(folder):
+        divided = split_files(folder, options)
+        if "train" in divided:
+            return divided
+        digits = idx.splits(folder, options)
+        if digits is not None:
+            return digits
+        files = sorted(p for p in folder.rglob("*") if p.is_file() and not _hidden(p.relative_to(folder)))
+    images = [p for p in files if p.suffix.lower() in picture_folder.SUFFIXES]
+    texts = [p for p in files if p.name.lower().removesuffix(".gz").endswith(".txt")]
+    if images and not texts:
+        return {"all": lambda: picture_folder.read(folder, images, options)}
+    if texts:
+        return {"all": lambda: read_documents(folder, texts, options)}
+    raise RequestError(f"no documents found in {folder}: a folder holds .txt files, .png or .jpg pictures, or splits.")
+
+
+def split_files(folder: Path, options: Options, prefix: str = "") -> Splits:
+    """Files called {prefix}train.*, {prefix}valid.*, {prefix}test.*, each by the reader of its suffix."""
+    from textvae_corpora.sources import READERS, reader_of
+
+    found: dict[str, Callable[[], Split]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.name.startswith(prefix):
+            stem, _, suffix = path.name[len(prefix) :].partition(".")
+            if stem in _SPLITS and f".{suffix.removesuffix('.gz')}" in READERS:
+                found.setdefault(_SPLITS[stem], functools.partial(reader_of(path), path, options))
+    return found
+
+
+def folder_labels(folder: Path, files: list[Path]) -> list[str | None] | None:
+    """The name of each file's subfolder, if every file lies in a subfolder: then those are classes."""
+    depths = {len(path.relative_to(folder).parts) for path in files}
+    return [path.parent.name for path in files] if depths == {2} else None
+
+
+def read_documents(folder: Path, files: list[Path], options: Options) -> Split:
+    """One document per file, its lines joined by spaces; subfolders are classes."""
+    labels = folder_labels(folder, files)
+
+    def rows(notes: list[str]) -> Iterator[Rows]:
+        for i, path in enumerate(files):
+            yield [_document(path, options.encoding)], None if labels is None else [labels[i]]
+
+    content = digest([(str(p.relative_to(folder)), file_hash(p)) for p in files], labels, options.encoding)
+    return store(content, options, rows, "document", f"no documents found in {folder}: its files are blank")
+
+
+def _document(path: Path, encoding: str) -> str:
+    parts, left = [], DOCUMENT_LIMIT + 1
+    for lines in line_batches(path, encoding, longest=DOCUMENT_LIMIT + 1):
+        parts.append(" ".join(lines)[:left])
+        left -= len(parts[-1]) + 1
+        if left <= 0:
+            break
+    return " ".join(parts)
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith((".", "__")) for part in path.parts)
