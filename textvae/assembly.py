@@ -8,10 +8,10 @@ from typing import Any
 from textvae.autoencoder import Autoencoder
 from textvae.codecs import CODECS, Codec
 from textvae.corruptions import CORRUPTIONS
-from textvae.decoders import DECODERS
+from textvae.decoders import DECODERS, AutoregressiveDecoder
 from textvae.encoders import ENCODERS
 from textvae.errors import RequestError
-from textvae.likelihoods import LIKELIHOODS
+from textvae.likelihoods import LIKELIHOODS, Categorical
 from textvae.objectives import OBJECTIVES, Objective
 from textvae.posteriors import POSTERIORS
 from textvae.priors import PRIORS
@@ -23,15 +23,19 @@ from textvae.settings import ModelSettings, Part
 def fit_codec(part: Part, raw: Iterable[Any]) -> Codec:
     """The codec of that name, fitted to raw examples; RequestError for an option that it does not have."""
     kind = CODECS.get(part.name)
-    CODECS.refuse_unknown(part.name, part.options, list(inspect.signature(kind.fit).parameters)[1:])
-    return kind.fit(raw, **part.options)
+    return kind.fit(raw, **_codec_options(part))
 
 
 def load_codec(part: Part, folder: Path) -> Codec:
     """The codec that was saved in a model folder."""
     kind = CODECS.get(part.name)
     asked = inspect.signature(kind.load).parameters
-    return kind.load(folder, **{key: value for key, value in part.options.items() if key in asked})
+    return kind.load(folder, **{key: value for key, value in _codec_options(part).items() if key in asked})
+
+
+def _codec_options(part: Part) -> dict[str, Any]:
+    _, *asked = inspect.signature(CODECS.get(part.name).fit).parameters.items()
+    return CODECS.check(part.name, part.options, dict(asked))
 
 
 def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
@@ -72,6 +76,11 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
         hidden_size=decoder.hidden_size,
         embedding=getattr(decoder, "embedding", None),
     )
+    if isinstance(likelihood, Categorical) and not isinstance(decoder, AutoregressiveDecoder):
+        raise RequestError(
+            f"The decoder {settings.decoder.name!r} does not write word by word, which the likelihood "
+            f"{settings.likelihood.name!r} needs: these two do not go together."
+        )
     noises = [build(CORRUPTIONS, part) for part in (settings.encoder_noise, settings.decoder_noise)]
     return Autoencoder(encoder, posterior, prior, decoder, likelihood, *noises)
 
@@ -82,6 +91,8 @@ def build_objective(part: Part) -> Objective:
     if isinstance(options.get("schedule"), str):
         options["schedule"] = {"name": options["schedule"]}
     if isinstance(options.get("schedule"), dict):
+        if not isinstance(options["schedule"].get("name"), str):
+            raise RequestError(f"A schedule needs a name. Known: {', '.join(SCHEDULES)}.")
         schedule = Part.model_validate(options["schedule"])
         options["schedule"] = SCHEDULES.build(schedule.name, schedule.options)
     return OBJECTIVES.build(part.name, options)

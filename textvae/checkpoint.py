@@ -35,10 +35,11 @@ def verify(place: Path) -> None:
         manifest = json.loads((place / MANIFEST).read_bytes())
         number, files = manifest["format"], dict(manifest["files"])
         whole = place.name == f"step-{manifest['step']:08d}" and {MODEL, OPTIMIZER, TRAINER} <= files.keys()
+        whole &= number >= 1
         for name, facts in files.items():
             file = place / Path(name).name
             whole &= file.stat().st_size == facts["bytes"] and sha256(file) == facts["sha256"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptFolder(f"The checkpoint {place} is incomplete ({error}).") from error
     if not whole:
         raise CorruptFolder(f"The checkpoint {place} is damaged: a file differs from what was written.")

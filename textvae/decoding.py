@@ -84,7 +84,8 @@ def _speakable(logits: Tensor) -> Tensor:
 
 def _draw(logits: Tensor, decoding: Decoding) -> Tensor:
     """One word per row of logits [N, V], at a temperature, among the top k and the top p."""
-    logits = logits / decoding.temperature
+    # From the best word down, so that a temperature next to 0 overflows nothing.
+    logits = (logits - logits.amax(-1, keepdim=True)) / max(decoding.temperature, 1e-30)
     if decoding.top_k:
         least = logits.topk(min(decoding.top_k, logits.shape[-1])).values[:, -1:]
         logits = logits.masked_fill(logits < least, -torch.inf)

@@ -57,9 +57,10 @@ def write_whole(path: Path, data: bytes) -> None:
 def link(path: Path, target: str) -> None:
     """Point the symbolic link ``path`` at ``target``, in one step."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(path)
+    with clear_errors(path):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        temporary.replace(path)
 
 
 def sync(path: Path) -> None:
@@ -78,7 +79,8 @@ def sweep(folder: Path) -> None:
         if not place.exists():
             old.rename(place)
     for leftover in folder.glob(f"{TEMPORARY}*"):
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        real = leftover.is_dir() and not leftover.is_symlink()
+        shutil.rmtree(leftover) if real else leftover.unlink()
 
 
 def sha256(path: Path) -> str:

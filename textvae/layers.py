@@ -7,6 +7,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from textvae.errors import RequestError
+
+MAX_LAYERS = 64  # more are a mistake, or a config made to exhaust the memory
+
 
 def dense(inputs: int, outputs: int) -> nn.Linear:
     """A linear layer that may have no inputs or no outputs: a model without a code (latent_size 0) has both."""
@@ -17,9 +21,11 @@ def dense(inputs: int, outputs: int) -> nn.Linear:
 
 def mlp(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
     """Linear layers of the given widths, each followed by a ReLU and dropout."""
+    if any(size < 1 for size in sizes[1:]):
+        raise RequestError(f"A hidden layer has 1 unit or more; {list(sizes[1:])} are not such sizes.")
     layers: list[nn.Module] = []
     for a, b in pairwise(sizes):
-        layers += [nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [dense(a, b), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers)
 
 

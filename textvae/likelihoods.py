@@ -10,6 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from textvae.codecs.base import PAD
+from textvae.errors import RequestError
+from textvae.layers import dense
 from textvae.registry import Registry
 
 LIKELIHOODS: Registry["Likelihood"] = Registry(
@@ -72,7 +74,7 @@ class Categorical(Likelihood):
         targets = x[:, 1:]
         mask = targets != PAD
         nll = linear_cross_entropy(self.projection(hidden[mask]), self.weight, self.bias, targets[mask])
-        return -torch.zeros(mask.shape, device=x.device).masked_scatter(mask, nll).sum(1)
+        return -nll.new_zeros(mask.shape).masked_scatter(mask, nll).sum(1)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden [N, H] to unnormalised log-probabilities of the next word [N, V], for generation."""
@@ -92,7 +94,9 @@ class Multinomial(Likelihood):
 
     def __init__(self, hidden_size: int, input_shape: Sequence[int]):
         super().__init__()
-        self.head = nn.Linear(hidden_size, math.prod(input_shape))
+        if len(input_shape) != 1:
+            raise RequestError(f"A multinomial scores counts [V], not {list(input_shape)}.")
+        self.head = dense(hidden_size, math.prod(input_shape))
 
     def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
         """hidden [N, H] and counts x [N, V] to [N]."""
@@ -120,7 +124,7 @@ class Bernoulli(Likelihood):
     def __init__(self, hidden_size: int, input_shape: Sequence[int]):
         super().__init__()
         self.shape = tuple(input_shape)
-        self.head = nn.Linear(hidden_size, math.prod(input_shape))
+        self.head = dense(hidden_size, math.prod(input_shape))
 
     def _logits(self, hidden: Tensor) -> Tensor:
         return self.head(hidden).float().view(-1, *self.shape)
@@ -145,7 +149,7 @@ class Gaussian(Likelihood):
     def __init__(self, hidden_size: int, input_shape: Sequence[int], scale: float = 0.1):
         super().__init__()
         self.shape = tuple(input_shape)
-        self.head = nn.Linear(hidden_size, math.prod(input_shape))
+        self.head = dense(hidden_size, math.prod(input_shape))
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
     def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
@@ -171,11 +175,11 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-        """hidden [M, H], weight [V, H], bias [V], targets [M] to −log p [M] in float32."""
-        log_z = hidden.new_empty(len(hidden), dtype=torch.float32)
+        """hidden [M, H], weight [V, H], bias [V], targets [M] to −log p [M], in float32 at least."""
+        log_z = hidden.new_empty(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32))
         nll = torch.empty_like(log_z)
         for rows in _chunks(len(hidden)):
-            logits = F.linear(hidden[rows], weight, bias).float()
+            logits = F.linear(hidden[rows], weight, bias).to(log_z.dtype)
             log_z[rows] = logits.logsumexp(-1)
             nll[rows] = log_z[rows] - logits.gather(1, targets[rows, None])[:, 0]
         ctx.save_for_backward(hidden, weight, bias, targets, log_z)
@@ -187,7 +191,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         hidden, weight, bias, targets, log_z = ctx.saved_tensors
         d_hidden, d_weight, d_bias = torch.empty_like(hidden), torch.zeros_like(weight), torch.zeros_like(bias)
         for rows in _chunks(len(hidden)):
-            p = F.linear(hidden[rows], weight, bias).float().sub_(log_z[rows, None]).exp_()
+            p = F.linear(hidden[rows], weight, bias).to(log_z.dtype).sub_(log_z[rows, None]).exp_()
             p.scatter_add_(1, targets[rows, None], -torch.ones_like(log_z[rows, None]))
             d_logits = p.mul_(grad[rows, None]).to(hidden.dtype)
             d_hidden[rows] = d_logits @ weight
@@ -197,7 +201,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-    """−log softmax(hidden weightᵀ + bias)[targets]: hidden [M, H], weight [V, H], targets [M] to [M], float32.
+    """−log softmax(hidden weightᵀ + bias)[targets]: hidden [M, H], weight [V, H], targets [M] to [M], float32 at least.
 
     Never holds more than a chunk of the logits [M, V]. Under autocast the products are in its precision.
     """

@@ -31,7 +31,15 @@ def save(
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write a model folder; it replaces one of the same name in one step."""
-    config = {"format": FORMAT, "library": "textvae", "settings": settings.to_dict(), "facts": facts}
+    if folder.exists() and not (folder / CONFIG).exists() and (folder.is_file() or any(folder.iterdir())):
+        raise RequestError(f"{folder} is there already and is not a model: it is left alone. Give another name.")
+    config = {
+        "format": FORMAT,
+        "library": "textvae",
+        "codec": codec.fingerprint,
+        "settings": settings.to_dict(),
+        "facts": facts,
+    }
     with new_folder(folder) as place:
         weights = {k: t.to(dtype) if t.is_floating_point() else t for k, t in tensors.state(model).items()}
         tensors.save(place / WEIGHTS, weights)
@@ -50,7 +58,7 @@ def load(folder: Path) -> tuple[Autoencoder, Codec, Settings, dict[str, Any]]:
         with (folder / CONFIG).open("rb") as file:
             config = json.loads(file.read(MAX_CONFIG))
         number, tree, facts = config["format"], config["settings"], config.get("facts", {})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFolder(f"{folder / CONFIG} is missing or damaged: the folder is not a whole model.") from error
     if not isinstance(number, int) or number > FORMAT:
         raise RequestError(
@@ -59,7 +67,9 @@ def load(folder: Path) -> tuple[Autoencoder, Codec, Settings, dict[str, Any]]:
         )
     settings = Settings.from_dict(tree, str(folder / CONFIG))
     codec = load_codec(settings.codec, folder)
-    with torch.device("meta"):
+    if config.get("codec", codec.fingerprint) != codec.fingerprint:
+        raise CorruptFolder(f"The vocabulary in {folder} is not the one that the model was saved with.")
+    with tensors.Blank():
         model = build_model(settings.model, codec)
     tensors.check(model, folder / WEIGHTS)
     tensors.fill(model, tensors.load(folder / WEIGHTS))

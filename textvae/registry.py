@@ -6,8 +6,11 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
 from textvae.errors import RequestError
 
+_TYPES = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
 T = TypeVar("T")
 
 
@@ -32,6 +35,10 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
+    def register(self, name: str, place: str) -> None:
+        """Add a part of one's own, ``"module:Class"``, for as long as this process lives."""
+        self._entries[name] = place
+
     def get(self, name: str) -> type[T]:
         """The class of that name; RequestError names the nearest ones."""
         if name not in self._entries:
@@ -51,11 +58,18 @@ class Registry(Generic[T]):
         """
         part = self.get(name)
         wanted = inspect.signature(part).parameters
-        self.refuse_unknown(name, options, self.options(name, given))
-        return part(**options, **{key: value for key, value in given.items() if key in wanted})
+        checked = self.check(name, options, {key: p for key, p in wanted.items() if key not in given})
+        return part(**checked, **{key: value for key, value in given.items() if key in wanted})
 
-    def refuse_unknown(self, name: str, options: Iterable[str], allowed: Iterable[str]) -> None:
-        """Raise RequestError for the first of ``options`` that is not ``allowed``."""
-        for key in options:
-            if key not in set(allowed):
+    def check(self, name: str, options: Mapping[str, Any], allowed: Mapping[str, inspect.Parameter]) -> dict[str, Any]:
+        """The options as their annotations have them; RequestError for one not ``allowed``, or of another type."""
+        checked = {}
+        for key, value in options.items():
+            if key not in allowed:
                 raise RequestError(f"The {self.kind} {name!r} has no option {key!r}. {did_you_mean(key, allowed)}")
+            try:
+                checked[key] = TypeAdapter(allowed[key].annotation, config=_TYPES).validate_python(value)
+            except ValidationError as error:
+                why = error.errors()[0]["msg"]
+                raise RequestError(f"The {self.kind} {name!r} cannot take {key} = {value!r}: {why}.") from None
+        return checked

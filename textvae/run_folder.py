@@ -1,6 +1,7 @@
 """A run on disk: settings, environment, metrics, checkpoints and the best model so far."""
 
 import json
+import math
 import os
 import platform
 import subprocess
@@ -69,17 +70,17 @@ class RunFolder:
         return Settings.from_toml(self.path / "config.toml")
 
     def rewind(self, step: int) -> None:
-        """Forget what was logged after ``step``: those steps are done again."""
+        """Forget what was logged after ``step``, which is done again, and that the run had ended."""
         file = self.path / "metrics.jsonl"
         if file.exists():
-            kept = [line for line in file.read_bytes().split(b"\n") if _step_of(line) <= step]
-            write_whole(file, b"".join(line + b"\n" for line in kept))
+            kept = [record for record in self.records() if record.step <= step and record.kind != "end"]
+            write_whole(file, "".join(_line(record) for record in kept).encode())
 
     def log(self, record: Record) -> None:
         """Append a record to ``metrics.jsonl``, to the TensorBoard events, and its texts to ``samples.txt``."""
         with clear_errors(self.path):
             with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record.to_dict(), ensure_ascii=False) + "\n")
+                file.write(_line(record))
             if record.texts:
                 with (self.path / "samples.txt").open("a", encoding="utf-8") as file:
                     lines = [f"{kind}: {text}" for kind, text in record.texts.items()]
@@ -100,14 +101,18 @@ class RunFolder:
         """All that was logged."""
         file = self.path / "metrics.jsonl"
         lines = file.read_bytes().split(b"\n") if file.exists() else []
-        return [Record.from_dict(json.loads(line)) for line in lines if _step_of(line) >= 0]
+        return [Record.from_dict(json.loads(line)) for line in lines if 0 <= _step_of(line) < math.inf]
+
+
+def _line(record: Record) -> str:
+    return json.dumps(record.to_dict(), ensure_ascii=False) + "\n"
 
 
 def _step_of(line: bytes) -> float:
     try:
         return json.loads(line)["step"]
     except (ValueError, KeyError, TypeError):
-        return float("inf") if line.strip() else -1  # a line torn by a crash goes; an empty one is none
+        return math.inf if line.strip() else -1  # a line torn by a crash goes; an empty one is none
 
 
 def environment(settings: Settings) -> dict[str, Any]:

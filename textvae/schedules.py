@@ -59,6 +59,8 @@ class Cyclical(Schedule):
     """``cycles`` times from 0 to 1, rising over the first ``rise`` of each cycle (Fu et al. 2019)."""
 
     def __init__(self, cycles: int = 4, rise: float = 0.5):
+        if cycles < 1:
+            raise RequestError(f"A cyclical schedule has 1 cycle or more; {cycles} is too few.")
         self.cycles, self.rise = cycles, _share("rise", rise)
 
     def __call__(self, progress: float) -> float:

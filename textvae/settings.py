@@ -124,9 +124,9 @@ class Settings(Strict):
                 if not isinstance(node.get(step), dict):
                     raise RequestError(f"There is no setting {key!r}. {did_you_mean(key, self.keys())}")
                 node = node[step]
-            if last == "name" and isinstance(model, Part) and node.get("name") != value:
+            if last == "name" and not isinstance(model, Strict) and node.get("name") != value:
                 node.clear()
-            elif not isinstance(model, Part) and last not in type(model).model_fields:
+            elif isinstance(model, Strict) and last not in type(model).model_fields:
                 raise RequestError(f"There is no setting {key!r}. {did_you_mean(key, self.keys())}")
             node[last] = value
         return self.from_dict(tree, "--set")
@@ -142,7 +142,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{path} cannot be read: {error}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RequestError(f"{path} is not TOML: {error}.") from error
 
 
@@ -152,9 +152,11 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or not key.strip():
         raise RequestError(f"--set takes key=value, as in --set model.latent_size=64; {text!r} is not that.")
     try:
-        return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, KeyError):
-        return key.strip(), value.strip()
+        read = tomllib.loads(f"value = {value}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        read = {}
+    plain = read.keys() == {"value"} and isinstance(read["value"], str | int | float | list | dict)  # not a date
+    return key.strip(), read["value"] if plain else value.strip()
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

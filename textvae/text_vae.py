@@ -119,6 +119,8 @@ class TextVAE:
 
     def reconstruct(self, raw: Sequence[Any], samples: int = 0, decoding: Decoding | None = None) -> list[list[Any]]:
         """For each example what the model writes at its posterior mean, and then at ``samples`` draws from q(z|x)."""
+        if not len(raw):
+            return []
         with torch.no_grad():
             q = self.model.eval().posterior(self.batch(raw))
             z = torch.cat([q.mean[None], q.sample(torch.Size([samples]))]).transpose(0, 1)

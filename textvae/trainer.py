@@ -20,6 +20,7 @@ from textvae.settings import TrainSettings
 from textvae.text_vae import TextVAE
 
 LOG_EVERY = 20  # steps between the records, and between the reads of the loss that they need
+GRACE = 0.1  # share of the run before which a code that carries nothing yet is no collapse
 NOISE, EVALUATION = 1, 2  # streams of random numbers, each seeded by (seed, stream, step)
 
 
@@ -34,6 +35,9 @@ class Trainer:
     def __init__(
         self, vae: TextVAE, objective: Objective, train: Batches, valid: Batches, run: RunFolder, data: str = ""
     ):
+        for part, batches in (("training", train), ("validation", valid)):
+            if not len(batches.examples):
+                raise RequestError(f"There are no examples in the {part} split: give a larger corpus.")
         self.vae, self.model, self.objective, self.run = vae, vae.model, objective, run
         self.train, self.valid, self.data = train, valid, data
         self.settings: TrainSettings = vae.settings.train
@@ -83,6 +87,11 @@ class Trainer:
                 f"The corpus {self.vae.settings.corpus.source} is not the one that {self.run.path} was begun with. "
                 "Restore it, or begin a new run."
             )
+        if {k: t.shape for k, t in weights.items()} != {k: t.shape for k, t in tensors.state(self.modules).items()}:
+            raise RequestError(
+                f"The model in {place} has other parts or sizes than these settings: resume with the settings in "
+                f"{self.run.path / 'config.toml'}, or begin a new run."
+            )
         tensors.copy_into(self.modules, weights)
         self._load_optimizer(moments)
         for key in ("step", "epoch", "index", "tokens", "stale", "best", "seconds"):
@@ -103,30 +112,35 @@ class Trainer:
         window = _Window()
         every = self.settings.evaluate_every or self.plan_length
         started = time.monotonic() - self.seconds
-        while self.progress < 1 and not self._stop:
+        while self.progress < 1 and not self._stop and self.stale < self.settings.patience:
             for batch in self.train.epoch(self.epoch, self.index):
                 terms, norm = self._update(batch)
                 self.step += 1
                 self.index += 1
                 window.add(terms, norm, self.model.likelihood.units(batch.x))
                 self.seconds = time.monotonic() - started
-                if self.step % LOG_EVERY == 0 or self.progress >= 1:
+                ends = self.progress >= 1 or bool(self._stop)
+                evaluates, saves = self.step % every == 0, self.step % self.settings.save_every == 0
+                if ends or evaluates or saves or self.step % LOG_EVERY == 0:
                     yield self._train_record(window)
                     window = _Window()
-                if self.step % every == 0:
+                if evaluates:
                     yield from self._evaluate()
                     started = time.monotonic() - self.seconds  # evaluations are not training time
-                elif self.step % self.settings.save_every == 0:
+                elif saves:
                     self._save()
-                if self.progress >= 1 or self._stop:
+                if ends or self._stop:
                     break
             else:
                 self.epoch, self.index = self.epoch + 1, 0
-        if self.step % every and not self._stop:
+        if self.step % every and not self._stop and not self._evaluated():
             yield from self._evaluate()
-        else:
-            self._save()
+        self._save()
         yield Record("end", self.step, {"seconds": self.seconds}, {"why": self._stop or "The plan is done."})
+
+    def _evaluated(self) -> bool:
+        """Whether this step was evaluated before the run was resumed."""
+        return any(record.kind == "valid" and record.step == self.step for record in self.run.records())
 
     def _update(self, batch: Batch) -> tuple[Terms, Tensor]:
         """One step of the optimiser."""
@@ -180,9 +194,10 @@ class Trainer:
         values |= {"epoch": self.epoch, "best": float(better), "seconds": self.seconds}
         yield Record("valid", self.step, values, self._texts())
         self._save(better or not (self.run.checkpoints / "best").exists())
-        warning = collapse(report) if settled and self.vae.settings.model.latent_size else None
+        grown = settled and self.progress > GRACE and report.latent_size
+        warning = collapse(report) if grown else None
         if better or not self.run.model.exists():
-            numbers = {key: round(v, 3) if isinstance(v, float) else v for key, v in report.to_dict().items() if v}
+            numbers = {k: round(v, 3) for k, v in report.to_dict().items() if v is not None and k != "iw_samples"}
             self.vae.facts |= {"validation": numbers, "step": self.step}
             self.vae.facts.pop("warning", None)
             if warning:
@@ -236,14 +251,14 @@ class Trainer:
         for name, p in self.parameters.items():
             own = {k.rpartition("/")[2]: v for k, v in moments.items() if k.rpartition("/")[0] == name}
             if own:
-                self.optimizer.state[p] = {k: v if k == "step" else v.to(self.device) for k, v in own.items()}
+                self.optimizer.state[p] = {k: v.to(p.device) for k, v in own.items()}  # "step" too: fused
 
 
 class _Window:
     """Sums of terms between two records, on the device, so that no step waits to be read."""
 
     def __init__(self) -> None:
-        self.n = 0
+        self.n = self.examples = 0
         self.sums: dict[str, Tensor] = {}
         self.seconds = time.monotonic()
         self.cpu = time.process_time()
@@ -251,6 +266,7 @@ class _Window:
     def add(self, terms: Terms, norm: Tensor, units: Tensor) -> None:
         """Take in the terms of a step, over ``units`` words (or pixels)."""
         self.n += 1
+        self.examples += len(terms.rate)
         beta = torch.as_tensor(terms.beta, device=norm.device)
         new = {
             "loss": terms.loss,
@@ -268,6 +284,7 @@ class _Window:
         values = {key: float(value) / self.n for key, value in self.sums.items()}
         values["units"] *= self.n
         values["nll"] = values["distortion"] + values["rate"]
+        values["perplexity"] = math.exp(min(700.0, values["nll"] * self.examples / max(1.0, values["units"])))
         values["tokens_per_second"] = values["units"] / max(1e-9, time.monotonic() - self.seconds)
         values["tokens_per_cpu_second"] = values["units"] / max(1e-9, time.process_time() - self.cpu)
         return values
@@ -287,7 +304,7 @@ def collapse(report: Report) -> str | None:
         return None
     return (
         f"Posterior collapse: the code carries {report.rate:.2f} nats, and {report.active_units} of "
-        f"{report.latent_size} units are active, so that the decoder ignores it. Ask for a rate: --rate 8."
+        f"{report.latent_size} units are active: the decoder ignores it. Ask for a rate, or for a higher one: --rate 8."
     )
 
 

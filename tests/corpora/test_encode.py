@@ -5,10 +5,10 @@ import sys
 
 import numpy as np
 import pytest
-from textvae_corpora import encode, encode_examples, load_corpus, load_examples
-from textvae_corpora.examples import ArrowExamples, ListExamples
 
 from textvae.errors import TextvaeError
+from textvae_corpora import encode, encode_examples, load_corpus, load_examples
+from textvae_corpora.examples import ArrowExamples, ListExamples
 
 LINES = [f"{'word ' * (i % 5)}number {i}" for i in range(40)]
 

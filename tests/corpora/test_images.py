@@ -6,9 +6,9 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image
-from textvae_corpora import arrays, load_corpus, load_examples
 
 from textvae.errors import RequestError
+from textvae_corpora import arrays, load_corpus, load_examples
 
 
 def save(path, size=(5, 4), mode="RGB", value=0):

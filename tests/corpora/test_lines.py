@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
-from textvae_corpora import load_corpus, load_examples
-from textvae_corpora.decode import BLOCK, line_batches
 
 from textvae.errors import RequestError
+from textvae_corpora import load_corpus, load_examples
+from textvae_corpora.decode import BLOCK, line_batches
 
 
 def read(source, **options):

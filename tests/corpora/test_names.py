@@ -7,10 +7,10 @@ import sys
 import datasets
 import numpy as np
 import pytest
-from textvae_corpora import NAMES, READERS, load_corpus, load_examples
-from textvae_corpora.sources import resolve
 
 from textvae.errors import RequestError
+from textvae_corpora import NAMES, READERS, load_corpus, load_examples
+from textvae_corpora.sources import resolve
 
 DATA = os.environ.get("TEXTVAE_DATA")
 

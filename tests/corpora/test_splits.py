@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 import pytest
-from textvae_corpora import load_corpus, load_examples, store
 
 from textvae.errors import RequestError, TextvaeError
+from textvae_corpora import load_corpus, load_examples, store
 
 LINES = [f"sentence {i}" for i in range(100)]
 

@@ -4,9 +4,9 @@ import gzip
 import json
 
 import pytest
-from textvae_corpora import load_corpus, load_examples
 
 from textvae.errors import RequestError
+from textvae_corpora import load_corpus, load_examples
 
 
 def rows(source, **options):

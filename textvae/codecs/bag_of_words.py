@@ -31,6 +31,8 @@ class BagOfWordsCodec(Codec):
 
         ``shown`` is the number of words that ``decode`` writes.
         """
+        if vocab_size < 1 or shown < 1:
+            raise RequestError("A vocabulary has 1 word or more, and at least 1 of them is shown.")
         documents, n = Counter[str](), 0
         for text in raw:
             n += 1

@@ -31,13 +31,14 @@ class PixelCodec(Codec):
 
     def encode(self, raw: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Check each picture's shape and type; RequestError where they differ from the model's."""
-        for picture in raw:
+        pictures = [np.asarray(picture) for picture in raw]
+        for picture in pictures:
             if picture.shape != self.shape or picture.dtype != np.uint8:
                 raise RequestError(
                     f"A picture is {picture.dtype} {list(picture.shape)}; this model reads uint8 "
                     f"{list(self.shape)} (channels, height, width). Resize it first."
                 )
-        return list(raw)
+        return pictures
 
     def collate(self, examples: Sequence[np.ndarray]) -> Tensor:
         """Bytes to x [B, C, H, W] in [0, 1]."""
@@ -66,5 +67,5 @@ class PixelCodec(Codec):
         """Read ``pixels.json``."""
         try:
             return cls([int(n) for n in json.loads((folder / FILE).read_text())["shape"]])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CorruptFolder(f"{folder / FILE} is missing or does not give a shape.") from error

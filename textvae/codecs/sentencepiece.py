@@ -8,7 +8,7 @@ from typing import Self
 import sentencepiece
 
 from textvae.codecs.base import BOS, EOS, PAD, UNK
-from textvae.codecs.tokens import TokenCodec
+from textvae.codecs.tokens import TokenCodec, valid
 from textvae.errors import CorruptFolder, RequestError
 
 FILE = "tokenizer.model"
@@ -43,7 +43,7 @@ class SentencePieceCodec(TokenCodec):
             nonlocal failure
             try:
                 for text in raw:
-                    yield _valid(text)
+                    yield valid(text)
             except Exception as error:  # sentencepiece would replace it by a RuntimeError without its type
                 failure = error
 
@@ -79,7 +79,7 @@ class SentencePieceCodec(TokenCodec):
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text's pieces."""
-        return self._processor.encode([_valid(text) for text in texts])
+        return self._processor.encode([valid(text) for text in texts])
 
     def text(self, ids: list[int]) -> str:
         """The text of a list of pieces; an unknown piece reads ⁇."""
@@ -93,11 +93,8 @@ class SentencePieceCodec(TokenCodec):
     def load(cls, folder: Path, max_length: int = 200) -> Self:
         """Read ``tokenizer.model``."""
         try:
-            return cls((folder / FILE).read_bytes(), max_length)
+            if not (model := (folder / FILE).read_bytes()):
+                raise RuntimeError("empty")  # which sentencepiece takes for a model
+            return cls(model, max_length)
         except (OSError, RuntimeError) as error:
             raise CorruptFolder(f"{folder / FILE} is missing or is not a SentencePiece model.") from error
-
-
-def _valid(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 cannot hold, replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from textvae.codecs.base import BOS, EOS, PAD, Codec
+from textvae.errors import RequestError
 
 
 class TokenCodec(Codec):
     """Sentences to ids BOS w₁ … wₙ EOS; sentences of more than ``max_length`` tokens keep their beginning."""
 
     def __init__(self, vocab_size: int, state: bytes, max_length: int):
+        if max_length < 1:
+            raise RequestError(f"The max_length of a sentence is 1 token or more; {max_length} is too little.")
         self.vocab_size, self.max_length = vocab_size, max_length
         self._dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
         self._fingerprint = hashlib.sha256(state + f"|{max_length}".encode()).hexdigest()
@@ -60,3 +63,8 @@ class TokenCodec(Codec):
     def fingerprint(self) -> str:
         """A hash of the vocabulary and the length limit."""
         return self._fingerprint
+
+
+def valid(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot hold, replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from textvae.codecs.base import UNK
-from textvae.codecs.tokens import TokenCodec
+from textvae.codecs.tokens import TokenCodec, valid
 from textvae.errors import CorruptFolder, RequestError
 
 FILE = "vocabulary.txt"
@@ -34,9 +34,11 @@ class WordCodec(TokenCodec):
 
         Counts of at most five million distinct words are held; past that, those seen once are forgotten.
         """
+        if vocab_size < 1:
+            raise RequestError(f"A vocabulary has 1 word or more; {vocab_size} is too few.")
         counts: Counter[str] = Counter()
         for text in raw:
-            counts.update(text.split())
+            counts.update(valid(text).split())
             if len(counts) > MAX_DISTINCT:
                 counts = Counter({word: n for word, n in counts.items() if n > 1})
         if not counts:
@@ -47,7 +49,7 @@ class WordCodec(TokenCodec):
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text's words."""
-        return [[self._ids.get(word, self._unknown) for word in text.split()] for text in texts]
+        return [[self._ids.get(word, self._unknown) for word in valid(text).split()] for text in texts]
 
     def text(self, ids: list[int]) -> str:
         """The words, with a space between; UNK reads ⁇."""

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from textvae.codecs.base import EOS, UNK
 from textvae.corruptions.base import Corruption
+from textvae.errors import RequestError
 
 
 class WordDropout(Corruption):
@@ -12,6 +13,8 @@ class WordDropout(Corruption):
 
     def __init__(self, rate: float = 0.3):
         super().__init__()
+        if not 0 <= rate <= 1:
+            raise RequestError(f"Word dropout's rate is a probability, from 0 to 1; {rate} is not.")
         self.rate = rate
 
     def corrupt(self, x: Tensor) -> Tensor:

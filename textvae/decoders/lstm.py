@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from textvae.decoders.base import AutoregressiveDecoder, State
-from textvae.layers import dense
+from textvae.errors import RequestError
+from textvae.layers import MAX_LAYERS, dense
 
 
 class LSTMDecoder(AutoregressiveDecoder):
@@ -27,6 +28,8 @@ class LSTMDecoder(AutoregressiveDecoder):
         dropout: float = 0.5,
     ):
         super().__init__()
+        if not 1 <= layers <= MAX_LAYERS:
+            raise RequestError(f"An LSTM has from 1 to {MAX_LAYERS} layers; {layers} is not.")
         self.hidden_size, self.layers = hidden_size, layers
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         nn.init.normal_(self.embedding.weight, std=0.1)

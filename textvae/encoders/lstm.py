@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from textvae.codecs.base import PAD
 from textvae.encoders.base import Encoder
-from textvae.layers import reverse_padded
+from textvae.errors import RequestError
+from textvae.layers import MAX_LAYERS, reverse_padded
 
 
 class LSTMEncoder(Encoder):
@@ -29,6 +30,8 @@ class LSTMEncoder(Encoder):
         pooling: Literal["last", "mean", "max"] = "last",
     ):
         super().__init__()
+        if not 1 <= layers <= MAX_LAYERS:
+            raise RequestError(f"An LSTM has from 1 to {MAX_LAYERS} layers; {layers} is not.")
         self.pooling = pooling
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         nn.init.normal_(self.embedding.weight, std=0.1)

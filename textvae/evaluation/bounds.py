@@ -68,6 +68,7 @@ def evaluate(
             units += float(model.likelihood.units(x).sum())
             n += len(x)
             progress(n)
+        units = max(units, 1.0)  # documents may hold no word that the model knows
         mi = latent.mutual_information() if mutual_information else math.nan
     model.train(training)
     distortion_sum, rate_sum, iw_sum, variance_sum = totals.tolist()

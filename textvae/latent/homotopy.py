@@ -22,6 +22,6 @@ def homotopy(a: Tensor, b: Tensor, steps: int, path: str = "linear") -> Tensor:
         lengths = a.norm() * (1 - t) + b.norm() * t
         u, v = a / a.norm().clamp(min=1e-12), b / b.norm().clamp(min=1e-12)
         angle = torch.arccos((u @ v).clamp(-1, 1))
-        if 1e-4 < angle < torch.pi - 1e-4:  # nearly (anti)parallel codes leave the turn undefined: go straight
+        if 2e-3 < angle < torch.pi - 2e-3:  # nearly (anti)parallel codes leave the turn undefined: go straight
             return lengths * (torch.sin((1 - t) * angle) * u + torch.sin(t * angle) * v) / torch.sin(angle)
     return (1 - t) * a + t * b

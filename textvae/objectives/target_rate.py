@@ -1,5 +1,6 @@
 """A target rate: the KL is held at the nats asked for, by a multiplier or by a minimum."""
 
+import math
 from typing import Literal
 
 import torch
@@ -20,6 +21,8 @@ class TargetRate(Objective):
     - ``minimum``: distortion + Σ_d max(rate / Z, KL_d), each of the Z dimensions paying only for what is over
       its share, on the batch mean (minimum desired rate, Pelsmaeker & Aziz 2020, spread over the dimensions so
       that all of them stay active).
+
+    A small ``start`` of λ begins as an autoencoder that is then squeezed to the target.
     """
 
     log_multiplier: Tensor
@@ -27,14 +30,17 @@ class TargetRate(Objective):
     def __init__(
         self,
         rate: float = 8.0,
-        method: Literal["multiplier", "minimum"] = "minimum",
+        method: Literal["multiplier", "minimum"] = "multiplier",
         speed: float = 0.01,
+        start: float = 1.0,
     ):
         super().__init__()
         if not rate > 0:
             raise RequestError(f"A target rate is a number of nats over 0; {rate} is not.")
+        if not start > 0:
+            raise RequestError(f"The multiplier's start is a number over 0; {start} is not.")
         self.rate, self.method, self.speed = rate, method, speed
-        self.register_buffer("log_multiplier", torch.tensor(0.0))
+        self.register_buffer("log_multiplier", torch.tensor(math.log(start)))
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms; β is the multiplier, or 1."""
@@ -43,7 +49,7 @@ class TargetRate(Objective):
         distortion = -model.log_px(batch.x, z)[0]
         if self.method == "minimum":
             each = kl_per_dimension(q, p)
-            cost = floored(each, self.rate / each.shape[-1], over_batch=True)
+            cost = floored(each, self.rate / max(1, each.shape[-1]), over_batch=True)
             return Terms(distortion.mean() + cost, distortion, each.sum(-1), 1.0)
         rate = kl(q, p, z)
         multiplier = self.log_multiplier.exp()

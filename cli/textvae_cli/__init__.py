@@ -1,0 +1,1 @@
+"""The command line: a file per command, thin over ``textvae`` and ``textvae_corpora``."""

@@ -1,0 +1,56 @@
+"""``textvae interpolate``: the sentences between two sentences."""
+
+from typing import Annotated
+
+import typer
+
+from textvae.errors import RequestError
+from textvae_cli import console, loading, options
+
+
+def interpolate(
+    a: Annotated[str, typer.Argument(metavar="A", help="A sentence; - reads both from standard input, a line each.")],
+    b: Annotated[str | None, typer.Argument(metavar="B", help="Another sentence.")] = None,
+    steps: Annotated[int, typer.Option("--steps", min=2, max=10_000, help="Sentences to print, both ends too.")] = 7,
+    path: Annotated[options.Path, typer.Option("--path", help="The way through the space of codes.")] = (
+        options.Path.linear
+    ),
+    decode: options.Decode = options.Method.beam,
+    temperature: options.Temperature = 1.0,
+    seed: options.Seed = None,
+    model: options.Model = None,
+    device: options.Device = "cpu",
+    as_json: options.Json = False,
+) -> None:
+    """Write the sentences between sentence A and sentence B.
+
+    They are a homotopy: what the model writes at points between the codes of A and B (Bowman et al. 2015).
+    """
+    if a == "-" and b is None:
+        lines = console.lines_of_input()
+        if len(lines) != 2:
+            raise RequestError(f"Standard input holds {len(lines)} sentences: interpolate takes two, a line each.")
+        a, b = lines
+    if b is None:
+        raise RequestError('interpolate takes two sentences: textvae interpolate "A" "B".')
+    name, vae = loading.open_model(model, device)
+    loading.need_text(vae, name)
+    loading.check_sentences(vae, [a, b])
+
+    import torch
+
+    from textvae.decoding import Decoding
+
+    if seed is not None:
+        torch.manual_seed(seed)
+    found = vae.interpolate(a, b, steps, path.value, Decoding(decode.value, temperature))
+    if as_json:
+        rows = [{"t": step.t, "text": step.raw, "log_prob": step.log_prob} for step in found]
+        console.document({"model": name, "path": path.value, "steps": rows})
+        return
+    from textvae_cli.render import table
+
+    table(
+        {"t": "right", "sentence": "left", "log p": "right"},
+        [(f"{step.t:.2f}", step.raw, f"{step.log_prob:.1f}") for step in found],
+    )

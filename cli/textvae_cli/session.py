@@ -1,0 +1,120 @@
+"""A training session: a corpus read, a codec fitted or found, and a trainer made of them."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textvae.assembly import build_objective, fit_codec, load_codec
+from textvae.batching import Batches
+from textvae.codecs import Codec
+from textvae.errors import RequestError
+from textvae.files import new_folder, write_whole
+from textvae.run_folder import RunFolder
+from textvae.settings import CorpusSettings, Settings
+from textvae.text_vae import TextVAE
+from textvae.trainer import Trainer
+from textvae_corpora import Corpus, encode_examples, load_corpus
+
+VALID_BATCH = 64
+CODEC, FACTS = "codec", "facts.json"
+
+
+@dataclass(frozen=True)
+class Session:
+    """All that a trainer needs, before there is a run folder."""
+
+    settings: Settings
+    corpus: Corpus
+    vae: TextVAE
+    train: Batches
+    valid: Batches
+
+    def trainer(self, run: RunFolder) -> Trainer:
+        """The trainer of this session, which writes into ``run``."""
+        objective = build_objective(self.settings.objective)
+        return Trainer(self.vae, objective, self.train, self.valid, run, data=self.corpus.fingerprint)
+
+    def facts(self, words: list[str]) -> dict[str, Any]:
+        """What the model card tells of where the model comes from; ``words`` are those of the command line."""
+        import shlex
+
+        unit = {"pixels": "pictures", "bag_of_words": "documents"}.get(self.settings.codec.name, "sentences")
+        facts = {"corpus": self.corpus.name, "command": shlex.join(["textvae", *words]), unit: len(self.corpus.train)}
+        return facts | ({"labels": list(self.corpus.labels)} if self.corpus.labels else {})
+
+
+def read_corpus(settings: CorpusSettings) -> Corpus:
+    """The corpus of those settings. The same examples are held out whatever the seed of a run."""
+    if not settings.source:
+        raise RequestError("Say what to train on: textvae train FILE, a text file with a sentence a line.")
+    return load_corpus(
+        settings.source,
+        valid=settings.valid,
+        text_column=settings.text_column,
+        label_column=settings.label_column,
+        encoding=settings.encoding,
+        limit=settings.limit,
+    )
+
+
+def prepare(settings: Settings, corpus: Corpus, saved: Path | None, say: Callable[[str], None]) -> Session:
+    """Fit the codec, or read the ``saved`` one of a run; encode the corpus; build the untrained model."""
+    pictures = settings.codec.name == "pixels"
+    if pictures != (corpus.kind == "image"):
+        reads, holds, fit = ("pictures", "text", "sentences/lstm") if pictures else ("text", "pictures", "images/vae")
+        raise RequestError(f"{corpus.name} holds {holds}, and the recipe reads {reads}: --recipe {fit}.")
+    if saved is not None and saved.is_dir():
+        codec = load_codec(settings.codec, saved)
+    else:
+        codec = fit_codec(settings.codec, corpus.train)
+        _tell_vocabulary(settings, codec, say)
+    vae = TextVAE.new(settings, codec)
+    build_objective(settings.objective)  # a wrong option is told before the corpus is encoded
+    train = encode_examples(corpus.train, codec, labels=corpus.train_labels)
+    valid = encode_examples(corpus.valid, codec, labels=corpus.valid_labels)
+    plan = settings.train
+    batches = Batches(train, codec.collate, plan.batch_size, plan.seed, max_tokens=plan.max_tokens)
+    return Session(settings, corpus, vae, batches, Batches(valid, codec.collate, VALID_BATCH, shuffle=False))
+
+
+def check_place(out: Path) -> None:
+    """RequestError if no run can be begun at ``out``: told before the corpus is read."""
+    if (out / "config.toml").exists():
+        raise RequestError(f"There is a run in {out} already. Add --resume to go on with it, or take another --out.")
+    parent = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not parent.is_dir():
+        raise RequestError(f"{out} cannot be a run folder: {parent} is a file. Take another --out.")
+    if not os.access(parent, os.W_OK):
+        raise RequestError(f"{out} cannot be a run folder: {parent} may not be written. Take another --out.")
+
+
+@contextmanager
+def begun(out: Path, session: Session, words: list[str]) -> Iterator[RunFolder]:
+    """A new run, held: its codec and facts are on disk before its settings say that there is a run."""
+    run = RunFolder(out)
+    with run.locked():
+        check_place(out)
+        with new_folder(out / CODEC) as folder:
+            session.vae.codec.save(folder)
+        session.vae.facts |= session.facts(words)
+        write_whole(out / FACTS, json.dumps(session.vae.facts, ensure_ascii=False, indent=2).encode())
+        run.begin(session.settings)
+        yield run
+
+
+def restore_facts(run: RunFolder, session: Session) -> None:
+    """The facts that the run was begun with."""
+    try:
+        session.vae.facts |= json.loads((run.path / FACTS).read_bytes())
+    except (OSError, ValueError, TypeError):
+        session.vae.facts |= session.facts(["train", session.settings.corpus.source])
+
+
+def _tell_vocabulary(settings: Settings, codec: Codec, say: Callable[[str], None]) -> None:
+    asked, got = settings.codec.options.get("vocab_size"), codec.dims.get("vocab_size")
+    if settings.codec.name == "sentencepiece" and asked and got and got < 0.95 * asked:
+        say(f"the corpus supports a vocabulary of {got:,} tokens; the recipe asks for {asked:,}")

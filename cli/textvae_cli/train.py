@@ -1,0 +1,190 @@
+"""``textvae train``: from a file of sentences to a model."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from textvae.errors import RequestError
+from textvae_cli import console, loading, options
+from textvae_cli.signals import Stopping
+
+if TYPE_CHECKING:
+    from textvae.run_folder import RunFolder
+    from textvae_cli.plan import Request
+    from textvae_cli.session import Session
+
+
+def train(
+    ctx: typer.Context,
+    source: Annotated[
+        str | None, typer.Argument(metavar="SOURCE", help="File, folder, corpus name or Hugging Face dataset.")
+    ] = None,
+    valid: Annotated[str | None, typer.Option("--valid", help="Validate on this one; default: held out.")] = None,
+    recipe: Annotated[str | None, typer.Option("--recipe", help="A name of textvae recipes, or a TOML file.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", help="TOML with settings to put over the recipe.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run's folder. Default: runs/CORPUS-RECIPE.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run --out, or the newest one.")] = False,
+    rate: Annotated[
+        float | None, typer.Option("--rate", min=0, max=1e6, help="Nats per sentence that the code shall carry.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting: model.latent_size=64.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1, help="Passes over the corpus.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Batches, instead of epochs.")] = None,
+    minutes: Annotated[float | None, typer.Option("--minutes", min=0, max=1e6, help="At most this long.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1, help="Examples in a batch.")] = None,
+    device: Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 …")] = None,
+    precision: Annotated[options.Precision | None, typer.Option("--precision", help="Of products.")] = None,
+    seed: options.Seed = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    encoding: Annotated[str | None, typer.Option("--encoding", help="Of text files; default UTF-8.")] = None,
+    limit: options.Limit = None,
+    threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads.")] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train a model on a text file, a sentence a line.
+
+    The run is a folder under runs/. Ctrl-C ends it saved, and --resume goes on.
+    """
+    if epochs and steps:
+        raise RequestError("--epochs and --steps are two ways to say the same thing: give one.")
+    with Stopping() as stopping:
+        from textvae_cli import plan
+        from textvae_cli.plan import Request
+
+        flags = {
+            "corpus.source": plan.absolute(source),
+            "corpus.valid": plan.absolute(valid),
+            "corpus.text_column": text_column,
+            "corpus.label_column": label_column,
+            "corpus.encoding": encoding,
+            "corpus.limit": limit,
+            "train.epochs": epochs,
+            "train.steps": steps,
+            "train.minutes": minutes,
+            "train.batch_size": batch_size,
+            "train.device": device,
+            "train.precision": precision and precision.value,
+            "train.seed": seed,
+        }
+        given: dict[str, Any] = {key: value for key, value in flags.items() if value is not None}
+        if epochs:
+            given["train.steps"] = None  # steps of the recipe would go before epochs
+        request = Request(recipe, config, _assigned(assignments or []), given, rate)
+        if threads:
+            import torch
+
+            torch.set_num_threads(threads)
+        if resume:
+            _resume(plan.run_to_resume(out, loading.RUNS), request, stopping, as_json)
+        else:
+            _begin(out, request, stopping, ctx.obj.words, as_json)
+
+
+def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list[str], as_json: bool) -> None:
+    settings = request.settings()  # what is wrong is told before a corpus is read
+    from textvae.devices import resolve
+    from textvae_cli import plan, session
+    from textvae_cli.render import waiting
+
+    if out is not None:
+        session.check_place(out)
+    settings.train = resolve(settings.train)
+    with waiting(f"reading {settings.corpus.source}"):
+        corpus = session.read_corpus(settings.corpus)
+        if corpus.kind == "image" and not request.named_recipe:
+            settings = request.settings("image").model_copy(update={"train": resolve(request.settings("image").train)})
+    for note in corpus.notes:
+        console.say(f"{corpus.name}: {note}")
+    with waiting("preparing"):
+        ready = session.prepare(settings, corpus, None, console.say)
+    place = out or plan.default_out(loading.RUNS, settings.corpus.source, settings)
+    with session.begun(place, ready, words) as run:
+        console.say(f"run: {place}")
+        _fit(ready, run, stopping, as_json)
+
+
+def _resume(place: Path, request: "Request", stopping: Stopping, as_json: bool) -> None:
+    from textvae.devices import resolve
+    from textvae.run_folder import RunFolder
+    from textvae_cli import session
+    from textvae_cli.render import waiting
+
+    run = RunFolder(place)
+    with run.locked():
+        settings, longer = request.resumed(run.settings(), place)
+        settings.train = resolve(settings.train)
+        with waiting(f"reading {settings.corpus.source}"):
+            corpus = session.read_corpus(settings.corpus)
+            ready = session.prepare(settings, corpus, place / session.CODEC, console.say)
+        session.restore_facts(run, ready)
+        console.say(f"run: {place}")
+        _fit(ready, run, stopping, as_json, resumed=True, longer=longer)
+
+
+def _fit(
+    ready: "Session", run: "RunFolder", stopping: Stopping, as_json: bool, resumed: bool = False, longer: bool = False
+) -> None:
+    """Train, show it, and say how it ended and what to type next."""
+    from textvae.files import write_whole
+    from textvae_cli.render import training
+
+    trainer = ready.trainer(run)
+    stopping.trainer = trainer
+    pictures = ready.corpus.kind == "image"
+    with training(trainer, words=not pictures) as show:
+        if resumed:
+            for record in trainer.resume():
+                show(record)
+            write_whole(run.path / "config.toml", ready.settings.to_toml().encode())  # its length may be another
+        if longer:
+            trainer.stale = 0
+        if not stopping.code and (trainer.progress < 1 and trainer.stale < trainer.settings.patience):
+            for record in trainer.fit():
+                show(record)
+    again = f"textvae train --resume --out {shlex.quote(str(run.path))}"
+    if stopping.code:
+        console.say(f"The run is saved at step {trainer.step:,}. Go on with: {again}")
+        raise typer.Exit(stopping.code)
+    best = loading.facts(run.model)
+    if as_json:
+        done = {"run": str(run.path), "model": str(run.model), "steps": trainer.step, "seconds": trainer.seconds}
+        console.document({**done, "best_step": best.get("step"), "validation": best.get("validation", {})})
+        return
+    for line in _summary(run.path, best, _next(run.path, ready), pictures):
+        console.out(line)
+
+
+def _summary(place: Path, best: dict[str, Any], command: str, pictures: bool) -> list[str]:
+    from textvae_cli.numbers import bounds
+
+    values = best.get("validation", {})
+    lines = [f"run: {place}"]
+    if "nll" in values:
+        lines.append(f"best: {bounds(values, not pictures, counted=True)}")
+    return [*lines, f"next: {command}"]
+
+
+def _next(place: Path, ready: "Session") -> str:
+    """A command to type, with two sentences of the validation split where they are short."""
+    model = "" if place.parent == loading.RUNS else f" --model {shlex.quote(str(place))}"
+    if ready.corpus.kind == "image":
+        return f"textvae evaluate FILE{model}"
+    ends = [text for text in map(console.clean, ready.corpus.valid[:200]) if 8 <= len(text) <= 32 and _plain(text)]
+    a, b = (ends[0], ends[-1]) if len(ends) > 1 else ("A", "B")
+    return f'textvae interpolate "{a}" "{b}"{model}'
+
+
+def _plain(text: str) -> bool:
+    """Whether a text can stand between double quotes in a shell."""
+    return not set(text) & set('"$`\\!')
+
+
+def _assigned(texts: list[str]) -> dict[str, Any]:
+    from textvae.settings import parse_assignment
+
+    return dict(map(parse_assignment, texts))

@@ -1,0 +1,165 @@
+"""Which rate should the shipped model have? Trains at several, measures each, writes docs/rates.md.
+
+    python experiments/rates.py --out runs/rates --rates 8 16 24 --epochs 10
+
+A run that is there already is resumed or, once it has ended, only measured; a rate without a model is printed as
+not run. The language model that judges fluency is trained on the same split, with the same regularisation.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from textvae import Decoding, TextVAE
+from textvae.batching import Batches
+from textvae.evaluation.bounds import evaluate
+from textvae.evaluation.text import reconstruction_bleu
+from textvae.model_folder import CONFIG
+from textvae.run_folder import RunFolder
+from textvae_corpora import encode_examples, load_examples
+
+CORPUS = "tatoeba"
+SHORT = 8  # words
+DRAWS = 1000
+
+
+def train(out: Path, epochs: int, *more: str) -> list[str]:
+    """Run ``textvae train`` to its end, resuming what is there; returns the command."""
+    begun = (out / "config.toml").exists()
+    records = RunFolder(out).records() if begun else []
+    command = ["textvae", "train", CORPUS, *more, "--epochs", str(epochs), "--out", str(out)]
+    if not any(record.kind == "end" for record in records):
+        resume = ["train", "--resume", "--out", str(out)]
+        subprocess.run([sys.executable, "-m", "textvae_cli", *(resume if begun else command[1:])], check=True)
+    return command
+
+
+def perplexity(judge: TextVAE, texts: Sequence[str]) -> float:
+    """Perplexity of texts under a language model, per token of its own."""
+    batches = Batches(encode_examples(list(texts), judge.codec), judge.codec.collate, 64, shuffle=False)
+    return evaluate(judge.model, batches, mutual_information=False).perplexity
+
+
+def reconstructed(vae: TextVAE, texts: Sequence[str]) -> list[str]:
+    """What the model writes at each sentence's posterior mean, by beam search."""
+    return [t for i in range(0, len(texts), 128) for (t,) in vae.reconstruct(texts[i : i + 128])]
+
+
+def measure(vae: TextVAE, judge: TextVAE, test: Sequence[str]) -> dict[str, float]:
+    """The row of one model."""
+    batches = Batches(encode_examples(list(test), vae.codec), vae.codec.collate, 128, shuffle=False)
+    report = evaluate(vae.model, batches)
+    short = [text for text in test if len(text.split()) <= SHORT]
+    exact = sum(a == b for a, b in zip(short, reconstructed(vae, short)))
+    samples = [s.raw for s in vae.sample(DRAWS, seed=0)]
+    greedy = [s.raw for s in vae.sample(DRAWS, Decoding("greedy"), seed=0)]
+    order = torch.randperm(len(test), generator=torch.Generator().manual_seed(0))[:DRAWS].tolist()
+    a, b = vae.encode([test[i] for i in order[::2]]), vae.encode([test[i] for i in order[1::2]])
+    middles = vae.decode((a + b) / 2)
+    return {
+        "nll": report.nll,
+        "rate": report.rate,
+        "mi": report.mi,
+        "active_units": report.active_units,
+        "bleu": reconstruction_bleu(vae, list(test)),
+        "exact_short": exact / len(short),
+        "sample_perplexity": perplexity(judge, [t for t in samples if t]),
+        "unique": len(set(samples)) / len(samples),
+        "greedy_perplexity": perplexity(judge, [t for t in greedy if t]),
+        "greedy_unique": len(set(greedy)) / len(greedy),
+        "middle_perplexity": perplexity(judge, [t for t in middles if t]),
+        "middle_unique": len(set(middles)) / len(middles),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("runs/rates"))
+    parser.add_argument("--rates", type=float, nargs="+", default=[8, 16, 24])
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--page", type=Path, default=Path("docs/rates.md"))
+    parser.add_argument("--measure-only", action="store_true")
+    arguments = parser.parse_args()
+    size = ["--set", "codec.vocab_size=4000", "--batch-size", "128", "--set", "train.learning_rate=3e-3"]
+    judge_place, rows, commands = arguments.out / "judge", {}, []
+    if not arguments.measure_only:
+        train(judge_place, arguments.epochs, "--recipe", "sentences/language_model", *size)
+    test = list(load_examples(f"{CORPUS}/test")[0])
+    judge = TextVAE.from_pretrained(judge_place)
+    real = perplexity(judge, test)
+    for rate in arguments.rates:
+        place = arguments.out / f"rate-{rate:g}"
+        if not arguments.measure_only:
+            commands.append(train(place, arguments.epochs, "--rate", f"{rate:g}", *size))
+        if not (place / "model" / CONFIG).exists():
+            rows[rate] = None
+            continue
+        rows[rate] = {**measure(TextVAE.from_pretrained(place), judge, test), **cost(place)}
+        print(json.dumps({"rate": rate, "real": real, **rows[rate]}), flush=True)
+    arguments.page.write_text(page(rows, real, len(test), arguments), encoding="utf-8")
+
+
+def cost(place: Path) -> dict[str, float]:
+    """What a run cost and how long it was, from its own records."""
+    records = [r for r in RunFolder(place).records() if r.kind == "train"]
+    per_cpu = [r.values["tokens_per_cpu_second"] for r in records]
+    return {
+        "epochs": RunFolder(place).settings().train.epochs,
+        "tokens": records[-1].values["tokens"],
+        "cpu_seconds": records[-1].values["tokens"] / (sum(per_cpu) / len(per_cpu)),
+    }
+
+
+def page(rows: dict[float, dict[str, float] | None], real: float, n: int, arguments: argparse.Namespace) -> str:
+    """The table, as Markdown."""
+    columns = {
+        "rate": ("rate", "{:.1f}"),
+        "−ELBO": ("nll", "{:.1f}"),
+        "MI": ("mi", "{:.1f}"),
+        "active": ("active_units", "{:.0f}"),
+        "BLEU": ("bleu", "{:.1f}"),
+        f"exact, ≤ {SHORT} words": ("exact_short", "{:.1%}"),
+        "samples, ppl": ("sample_perplexity", "{:.1f}"),
+        "× real": ("sample_perplexity", None),
+        "unique": ("unique", "{:.1%}"),
+        "greedy samples, ppl": ("greedy_perplexity", "{:.1f}"),
+        "unique ": ("greedy_unique", "{:.1%}"),
+        "midpoints, ppl": ("middle_perplexity", "{:.1f}"),
+        "unique  ": ("middle_unique", "{:.1%}"),
+        "epochs": ("epochs", "{:.0f}"),
+        "CPU-s": ("cpu_seconds", "{:.0f}"),
+    }
+    lines = ["| asked | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for rate, row in rows.items():
+        cells = ["not run"] * len(columns)
+        if row is not None:
+            cells = [form.format(row[key]) if form else f"{row[key] / real:.2f}" for key, form in columns.values()]
+        lines.append(f"| {rate:g} | " + " | ".join(cells) + " |")
+    rates = " ".join(f"{rate:g}" for rate in arguments.rates)
+    return "\n".join(
+        [
+            "# How much should the code carry?",
+            "",
+            f"Everyday sentences ({CORPUS}, {n:,} test sentences), one model for each rate asked for, in nats per",
+            "sentence at β = 1. *Exact* is the share of test sentences that come back letter by letter from the",
+            "posterior mean (beam 5). *ppl* is the perplexity under a separate language model, trained on the same",
+            f"split: of {DRAWS:,} samples from the prior at temperature 1 and by greedy decoding, and of what stands",
+            f"half-way between {DRAWS // 2} pairs of test sentences. Real test sentences have **{real:.1f}**. Seed 0.",
+            "",
+            *lines,
+            "",
+            "Written by:",
+            "",
+            f"    python experiments/rates.py --rates {rates} --epochs {arguments.epochs}",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

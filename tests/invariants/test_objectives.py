@@ -1,0 +1,103 @@
+"""What holds of every objective on every family: it trains, and it reports at β = 1 under the prior that is used."""
+
+import itertools
+
+import pytest
+import torch
+from torch.distributions import Independent, Normal, kl_divergence
+
+from tests.toys import RECIPES, batch_of, vae_of, variants
+from textvae.assembly import build_objective
+from textvae.batching import Batch
+from textvae.objectives import OBJECTIVES
+from textvae.priors import Prior
+from textvae.schedules import SCHEDULES
+from textvae.settings import Part
+
+PAIRS = [
+    pytest.param(recipe, *p.values, id=f"{recipe}-{p.id}")
+    for recipe, p in itertools.product(RECIPES, variants(OBJECTIVES))
+]
+SCHEDULED = [p for p in variants(OBJECTIVES) if "schedule" in OBJECTIVES.options(p.values[0])]
+
+
+class Elsewhere(Prior):
+    """N(3, 4 I)."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.register_buffer("mean", torch.full((size,), 3.0))
+
+    def forward(self):
+        return Independent(Normal(self.mean, 2.0), 1)
+
+
+def terms(vae, objective, progress=0.5, seed=7):
+    torch.manual_seed(seed)
+    return objective(vae.model, Batch(batch_of(vae)), progress)
+
+
+@pytest.mark.parametrize(("recipe", "name", "options"), PAIRS)
+def test_terms_are_per_example_and_the_loss_falls(recipe, name, options):
+    vae = vae_of(recipe)
+    objective = build_objective(Part(name=name, **options))
+    vae.model.train()
+    parameters = [*vae.model.parameters(), *objective.parameters()]
+    optimizer = torch.optim.Adam(parameters, 0.02)
+    batch = Batch(batch_of(vae))
+    losses = []
+    for step in range(12):
+        found = terms(vae, objective, 0.9, seed=step)
+        assert found.loss.shape == ()
+        assert found.distortion.shape == found.rate.shape == (len(batch.x),)
+        assert (found.rate >= -1e-5).all()
+        optimizer.zero_grad()
+        found.loss.backward()
+        held = {id(p) for p in objective.held_back(vae.model, 0.9)}
+        used = [p for p in vae.model.parameters() if p.grad is not None and p.numel() and id(p) not in held]
+        assert any(p.grad.abs().sum() > 0 for p in used)
+        optimizer.step()
+        losses.append(float(found.loss.detach()))
+    assert sum(losses[-3:]) < sum(losses[:3]), losses
+
+
+@pytest.mark.parametrize(("recipe", "name", "options"), PAIRS)
+def test_distortion_is_the_score_of_x_and_rate_the_kl_to_the_prior_given(recipe, name, options):
+    vae = vae_of(recipe)
+    model = vae.model.eval()
+    size = vae.settings.model.latent_size
+    model.prior = Elsewhere(size)
+    found = terms(vae, build_objective(Part(name=name, **options)).eval())
+    q = model.posterior(batch_of(vae))
+    torch.testing.assert_close(found.rate, kl_divergence(q, model.prior()).detach(), check_stride=False)
+    if size:
+        assert (found.rate > 0.5).all()
+    torch.manual_seed(7)
+    candidates = [q.rsample(torch.Size([1])), q.mean[None]]
+    scores = [-model.log_px(batch_of(vae), z)[0] for z in candidates]
+    assert any(torch.allclose(found.distortion, score, atol=1e-4) for score in scores)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("schedule", list(SCHEDULES))
+@pytest.mark.parametrize(("name", "options"), SCHEDULED)
+def test_what_is_reported_does_not_know_the_schedule(recipe, schedule, name, options):
+    vae = vae_of(recipe)
+    vae.model.eval()
+    full = build_objective(Part(name=name, schedule={"name": "constant", "beta": 1.0}, **options))
+    other = build_objective(Part(name=name, schedule=schedule, **options))
+    one, two = (terms(vae, objective, 0.02) for objective in (full, other))
+    assert torch.equal(one.distortion, two.distortion)
+    assert torch.equal(one.rate, two.rate)
+    beta = SCHEDULES.build(schedule, {})(0.02)
+    assert float(one.beta) == 1.0
+    assert float(two.beta) == pytest.approx(beta)
+    cost = (one.loss - one.distortion.mean()).detach()
+    torch.testing.assert_close(two.loss.detach(), one.distortion.mean().detach() + beta * cost, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "options"), variants(OBJECTIVES))
+def test_the_criterion_falls_with_the_distortion_and_settles_by_the_end(name, options):
+    objective = build_objective(Part(name=name, **options))
+    assert objective.criterion(10.0, 2.0) < objective.criterion(11.0, 2.0)
+    assert objective.settled(1.0)

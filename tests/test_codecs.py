@@ -1,0 +1,244 @@
+"""Codecs: round trips, strange texts, limits, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.toys import SENTENCES, codec_of
+from textvae.assembly import fit_codec, load_codec
+from textvae.codecs.bag_of_words import BagOfWordsCodec
+from textvae.codecs.base import BOS, EOS, PAD, UNK
+from textvae.codecs.pixels import PixelCodec
+from textvae.codecs.sentencepiece import SentencePieceCodec
+from textvae.codecs.words import WordCodec
+from textvae.errors import CorruptFolder, RequestError
+from textvae.settings import Part
+
+STRANGE = ["", " ", "Straße 🚲 naïve", "日本語 text", "a\u0301", "\ud800 alone", "x" * 300, "\u202eleft", "a\tb"]
+
+
+def through(codec, text):
+    return codec.decode(codec.collate(codec.encode([text])))[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), max_size=20))
+def test_sentencepiece_spells_any_text(text):
+    codec = codec_of("sentencepiece")
+    once = through(SentencePieceCodec(codec._model, 500), text)
+    again = through(SentencePieceCodec(codec._model, 500), once)
+    assert again == once, "one round normalises, the second changes nothing"
+    if text.isascii() and text == " ".join(text.split()):
+        assert once == text
+
+
+@pytest.mark.parametrize("name", ["sentencepiece", "words"])
+@pytest.mark.parametrize("text", STRANGE, ids=ascii)
+def test_any_text_is_encoded_between_its_ends(name, text):
+    codec = codec_of(name)
+    ids = codec.encode([text])[0]
+    assert ids[0] == BOS
+    assert ids[-1] == EOS
+    assert ids.dtype == np.uint16
+    assert len(ids) <= codec.max_length + 2
+    inner = ids[1:-1].astype(int)
+    assert ((inner >= 4) | (inner == UNK)).all()
+    assert (inner < codec.vocab_size).all()
+    assert isinstance(codec.decode(codec.collate([ids]))[0], str)
+    if name == "sentencepiece":
+        assert UNK not in inner, "a byte spells what no piece covers"
+
+
+def test_emoji_come_back_whole_from_bytes():
+    assert through(codec_of("sentencepiece"), "a 🚲 and 日本") == "a 🚲 and 日本"
+
+
+def test_an_empty_sentence_is_its_two_ends():
+    for name in ("sentencepiece", "words"):
+        codec = codec_of(name)
+        assert codec.encode([""])[0].tolist() == [BOS, EOS]
+        assert through(codec, "") == ""
+
+
+def test_ids_without_an_end_and_ids_after_the_end():
+    codec = WordCodec(["a", "b", "c"])
+    x = torch.tensor([[BOS, 4, 5, 6], [BOS, 4, EOS, 5], [BOS, EOS, PAD, PAD], [BOS, UNK, 6, EOS]])
+    assert codec.decode(x) == ["a b c", "a", "", "⁇ c"]
+
+
+def test_words_are_ranked_by_frequency_then_spelling_and_capped():
+    codec = WordCodec.fit(["b a c", "b a", "b"], vocab_size=2)
+    assert codec.vocab_size == 6
+    assert through(codec, "b a c d") == "b a ⁇ ⁇"
+    assert WordCodec.fit(["c a b"], 5).fingerprint == WordCodec.fit(["b c a"], 5).fingerprint
+    assert WordCodec.fit(["c a b"], 3, max_length=5).fingerprint != WordCodec.fit(["c a b"], 3).fingerprint
+
+
+def test_the_corpus_own_unk_is_one_word_and_stands_for_unknown_ones():
+    codec = WordCodec.fit(["the <unk> sat", "the <unk>"], 10)
+    ids = codec.encode(["the <unk> slept"])[0].tolist()
+    assert UNK not in ids
+    assert ids[2] == ids[3]
+    assert len(ids) == 5, "<unk> is scored as one word"
+    assert through(codec, "the <unk> slept") == "the <unk> <unk>"
+    plain = WordCodec.fit(["the cat"], 10)
+    assert plain.encode(["the dog"])[0].tolist()[2] == UNK
+
+
+@pytest.mark.parametrize("text", ["<pad> <s> </s> <unk> a", "▁ <0x41> ⁇"])
+def test_spellings_of_special_symbols_in_a_corpus_are_words(text):
+    codec = WordCodec.fit([text], 10)
+    assert through(codec, text) == text
+    pieces = codec_of("sentencepiece")
+    ids = pieces.encode([text])[0][1:-1].astype(int).tolist()
+    assert not {PAD, BOS, EOS} & set(ids), "text can smuggle in a special symbol"
+
+
+def test_truncation_keeps_the_beginning_and_is_told():
+    codec = WordCodec(["a", "b"], max_length=2)
+    assert codec.encode(["a b a"])[0].tolist() == [BOS, 4, 5, EOS]
+    assert codec.truncated("a b a")
+    assert not codec.truncated("a b")
+
+
+def test_padding_stands_at_the_right_and_nowhere_else():
+    codec = WordCodec(["a", "b"])
+    x = codec.collate(codec.encode(["a b a", "b"]))
+    assert x.dtype == torch.long
+    assert x.tolist() == [[BOS, 4, 5, 4, EOS], [BOS, 5, EOS, PAD, PAD]]
+
+
+def test_a_large_vocabulary_gets_a_wider_dtype():
+    assert WordCodec([str(i) for i in range(2**16 - 4)]).encode(["7"])[0].dtype == np.uint16
+    wide = WordCodec([str(i) for i in range(2**16)])
+    assert wide.encode(["65535"])[0].dtype == np.uint32
+    assert through(wide, "65535") == "65535"
+
+
+def test_lone_surrogates_in_a_corpus_are_replaced(tmp_path):
+    codec = WordCodec.fit(["\ud800x the cat"], 10)
+    codec.save(tmp_path)
+    assert WordCodec.load(tmp_path).fingerprint == codec.fingerprint
+    assert UNK not in codec.encode(["\ud800x"])[0]
+    assert BagOfWordsCodec.fit(["\ud800x the cat", "a dog"], 10).words
+
+
+def test_sentencepiece_is_the_same_twice_and_reads_its_iterator_once():
+    one, two = (SentencePieceCodec.fit(iter(SENTENCES), vocab_size=320) for _ in range(2))
+    assert one.fingerprint == two.fingerprint
+    assert one._model == two._model
+
+
+def test_a_tiny_corpus_gets_the_vocabulary_that_it_supports():
+    codec = SentencePieceCodec.fit(["a cat", "a dog"], vocab_size=8000)
+    assert codec.vocab_size < 400
+    assert through(codec, "a dog and a 🚲") == "a dog and a 🚲"
+
+
+@pytest.mark.parametrize("corpus", [["x"], ["same"] * 20, [""], []], ids=["a letter", "all the same", "blank", "none"])
+def test_a_next_to_empty_corpus_is_fitted_or_refused(corpus):
+    if corpus and corpus[0]:
+        assert through(SentencePieceCodec.fit(corpus, vocab_size=8000), corpus[0]) == corpus[0]
+    else:
+        with pytest.raises(RequestError, match="more text"):
+            SentencePieceCodec.fit(corpus, vocab_size=8000)
+
+
+def test_a_vocabulary_without_room_for_the_bytes_is_refused():
+    with pytest.raises(RequestError, match="vocab_size"):
+        SentencePieceCodec.fit(SENTENCES, vocab_size=50)
+
+
+def test_what_a_corpus_raises_while_it_is_read_comes_through():
+    def broken():
+        yield "one sentence"
+        raise RequestError("line 2 is not UTF-8")
+
+    for kind in (SentencePieceCodec, WordCodec, BagOfWordsCodec):
+        with pytest.raises(RequestError, match="line 2"):
+            kind.fit(broken())
+
+
+def test_a_control_symbol_of_sentencepiece_is_not_read_from_text():
+    codec = codec_of("sentencepiece")
+    assert not {PAD, BOS, EOS} & set(codec.encode(["<s> </s> <pad>"])[0][1:-1].astype(int).tolist())
+
+
+def test_bags_of_words_are_sparse_and_dense_only_in_a_batch():
+    codec = BagOfWordsCodec(["cat", "dog", "the"])
+    encoded = codec.encode(["The cat, the CAT! 42 a", "", "unknown words"])
+    assert [e.shape for e in encoded] == [(2, 2), (2, 0), (2, 0)]
+    assert encoded[0].tolist() == [[0, 2], [2, 2]]
+    assert encoded[0].dtype == np.uint32
+    x = codec.collate(encoded)
+    assert x.tolist() == [[2, 0, 2], [0, 0, 0], [0, 0, 0]]
+    assert x.dtype == torch.float32
+    assert codec.decode(torch.tensor([[1.0, 3.0, 0.0], [0.0, 0.0, 0.0]])) == ["dog cat", ""]
+    assert BagOfWordsCodec(["cat", "dog", "the"], shown=1).decode(x) in (["cat", "", ""], ["the", "", ""])
+
+
+def test_words_of_too_many_documents_are_left_out():
+    texts = ["the cat", "the dog", "the bird", "the cat"]
+    assert BagOfWordsCodec.fit(texts, max_share=0.5).words == ["cat", "bird", "dog"]
+    assert BagOfWordsCodec.fit(texts, max_share=1.0).words[0] == "the"
+    assert len(BagOfWordsCodec.fit(texts, vocab_size=2).words) == 2
+    assert BagOfWordsCodec.fit(["one document", "alone"]).words
+
+
+def test_pictures_come_back_and_others_are_refused():
+    codec = PixelCodec((1, 2, 3))
+    picture = np.arange(6, dtype=np.uint8).reshape(1, 2, 3) * 51
+    x = codec.collate(codec.encode([picture, picture]))
+    assert x.shape == (2, 1, 2, 3)
+    assert float(x.min()) == 0.0
+    assert float(x.max()) == 1.0
+    assert np.array_equal(codec.decode(x)[0], picture)
+    for wrong in (picture[:, :1], picture.astype(np.float32), picture.astype(np.int64), picture[0], picture.tolist()):
+        with pytest.raises(RequestError, match="uint8"):
+            codec.encode([wrong])
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("words", {"max_length": 0}),
+        ("words", {"max_length": "ten"}),
+        ("words", {"vocab_size": -3}),
+        ("words", {"vocabulary": 10}),
+        ("sentencepiece", {"vocab_size": 0}),
+        ("sentencepiece", {"lowercase": "perhaps"}),
+        ("bag_of_words", {"vocab_size": 0}),
+        ("bag_of_words", {"shown": 0}),
+        ("sentencepeice", {}),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(name, options):
+    with pytest.raises(RequestError):
+        fit_codec(Part(name=name, **options), ["some words here", "some more words"])
+
+
+@pytest.mark.parametrize("name", ["words", "bag_of_words"])
+def test_a_corpus_without_words_is_refused(name):
+    with pytest.raises(RequestError):
+        fit_codec(Part(name=name), [" ", "", "\n"])
+
+
+def test_no_pictures_are_refused():
+    with pytest.raises(RequestError, match="no pictures"):
+        fit_codec(Part(name="pixels"), [])
+
+
+@pytest.mark.parametrize("name", ["sentencepiece", "words", "bag_of_words", "pixels"])
+def test_a_codec_whose_file_is_missing_or_garbage_is_a_corrupt_folder(name, tmp_path):
+    with pytest.raises(CorruptFolder):
+        load_codec(Part(name=name), tmp_path)
+    codec_of(name).save(tmp_path)
+    file = next(tmp_path.iterdir())
+    file.write_bytes(b"\xff\xfe\x00garbage\xff" * 20)
+    with pytest.raises(CorruptFolder):
+        load_codec(Part(name=name), tmp_path)
+    file.write_bytes(b'{"shape": 7}' if name == "pixels" else b"\xff")
+    with pytest.raises(CorruptFolder):
+        load_codec(Part(name=name), tmp_path)

@@ -1,0 +1,204 @@
+"""Tiny corpora, and tiny models of every recipe and of every variant of a registered part.
+
+Nothing here names a part: what is registered is found, shrunk and built, so that a new part is tested unasked.
+"""
+
+import inspect
+import itertools
+from functools import cache
+from typing import Any, Literal, get_args, get_origin
+
+import numpy as np
+import pytest
+import torch
+
+from textvae.assembly import build_objective, fit_codec
+from textvae.batching import Batches
+from textvae.codecs import CODECS
+from textvae.corruptions import CORRUPTIONS
+from textvae.decoders import DECODERS
+from textvae.encoders import ENCODERS
+from textvae.errors import RequestError
+from textvae.likelihoods import LIKELIHOODS
+from textvae.posteriors import POSTERIORS
+from textvae.priors import PRIORS
+from textvae.recipes import load_recipe, recipes
+from textvae.settings import Part
+from textvae.text_vae import TextVAE
+
+SENTENCES = [
+    "the cat sat on the mat",
+    "a dog ran",
+    "the dog saw the old cat in the garden today",
+    "birds sing",
+    "a man reads a book at home",
+    "rain",
+    "the woman drinks tea and the man drinks milk",
+    "children play in the garden",
+    "the train is late again",
+    "where is the station",
+    "she sings an old song",
+    "he buys two tickets for the train",
+    "snow falls on the town at night",
+    "it is cold",
+    "the old man sleeps",
+    "a bird sat in the old tree",
+]
+_rng = np.random.default_rng(0)
+PICTURES = [(_rng.random((1, 4, 4)) < p).astype(np.uint8) * 255 for p in np.linspace(0.1, 0.9, 16)]
+
+SLOTS = {
+    "encoder": ENCODERS,
+    "posterior": POSTERIORS,
+    "prior": PRIORS,
+    "decoder": DECODERS,
+    "likelihood": LIKELIHOODS,
+    "encoder_noise": CORRUPTIONS,
+    "decoder_noise": CORRUPTIONS,
+}
+RECIPES = sorted(recipes(), key=lambda name: (not name.startswith("sentences"), name))
+AS_MANY = {"vocab_size": (320, 30, 30), "max_length": (30, 30)}  # tried in this order: subwords need their bytes
+
+
+class Memory:
+    """Encoded examples in memory."""
+
+    def __init__(self, arrays, labels=None, lengths=None):
+        self.arrays = list(arrays)
+        self.labels = None if labels is None else np.asarray(labels, np.int64)
+        sizes = [a.shape[-1] for a in self.arrays] if lengths is None else lengths
+        self.lengths = np.array(sizes, np.int32)
+
+    def __len__(self):
+        return len(self.arrays)
+
+    def __getitem__(self, index):
+        return self.arrays[index]
+
+
+def small(options: dict[str, Any]) -> dict[str, Any]:
+    """Those of the options that are large sizes, made small."""
+    found: dict[str, Any] = {}
+    for key, value in options.items():
+        if isinstance(value, list | tuple) and value and all(isinstance(n, int) for n in value):
+            found[key] = [8]
+        elif isinstance(value, int) and not isinstance(value, bool) and value > 16:
+            found[key] = 8
+    return found
+
+
+@cache
+def codec_part(name: str) -> Part:
+    """The settings of a tiny codec of that name."""
+    takes = inspect.signature(CODECS.get(name).fit).parameters
+    for size in AS_MANY["vocab_size"]:
+        options = {"vocab_size": size, "max_length": 30}
+        part = Part(name=name, **{key: value for key, value in options.items() if key in takes})
+        for raw in (SENTENCES, PICTURES):
+            try:
+                fit_codec(part, raw).encode(raw)
+            except Exception:
+                continue
+            return part
+    raise AssertionError(f"The codec {name} fits neither the sentences nor the pictures of these tests.")
+
+
+@cache
+def raw_of(codec: str) -> list[Any]:
+    """Raw examples that the codec of that name reads."""
+    try:
+        fit_codec(codec_part(codec), PICTURES).encode(PICTURES)
+    except Exception:
+        return SENTENCES
+    return PICTURES
+
+
+@cache
+def codec_of(name: str):
+    """A fitted codec of that name."""
+    return fit_codec(codec_part(name), raw_of(name))
+
+
+def settings_of(recipe: str, assignments: dict[str, Any] | None = None):
+    """A recipe with every size small, and then with ``assignments``."""
+    given = dict(assignments or {})
+    settings = load_recipe(recipe)
+    tiny: dict[str, Any] = {
+        "train.batch_size": 4,
+        "train.device": "cpu",
+        "train.precision": "fp32",
+        "train.epochs": 2,
+        "train.learning_rate": 0.01,
+    }
+    if settings.model.latent_size:
+        tiny["model.latent_size"] = 3
+    names = {key: value for key, value in given.items() if key.endswith(".name")}
+    settings = settings.override(names) if names else settings
+    for slot, registry in SLOTS.items():
+        part = getattr(settings.model, slot)
+        options = {**registry.options(part.name, ("vocab_size", "input_shape")), **part.options}
+        tiny |= {f"model.{slot}.{key}": value for key, value in small(options).items()}
+    tree = settings.override(tiny).to_dict()
+    tree["codec"] = codec_part(settings.codec.name).model_dump()
+    return type(settings).from_dict(tree).override(given)
+
+
+def vae_of(recipe: str, assignments: dict[str, Any] | None = None) -> TextVAE:
+    """An untrained tiny model of a recipe."""
+    settings = settings_of(recipe, assignments)
+    return TextVAE.new(settings, codec_of(settings.codec.name))
+
+
+def batch_of(vae: TextVAE, n: int = 16) -> torch.Tensor:
+    """The first raw examples of these tests that the model's codec reads, as x [B, …]."""
+    return vae.batch(raw_of(vae.settings.codec.name)[:n])
+
+
+def batches_of(vae: TextVAE, shuffle: bool = True, n: int = 16, **options) -> Batches:
+    """Batches over those examples."""
+    examples = Memory(vae.codec.encode(raw_of(vae.settings.codec.name)[:n]))
+    train = vae.settings.train
+    return Batches(examples, vae.codec.collate, train.batch_size, train.seed, shuffle, **options)
+
+
+def objective_of(vae: TextVAE):
+    """The objective that the model's settings name."""
+    return build_objective(vae.settings.objective)
+
+
+def variants(registry, wanted=lambda part: True):
+    """A pytest parameter (name, options) for each part, and for each of its closed choices and numbers of layers."""
+    found = []
+    for name in registry:
+        if not wanted(registry.get(name)):
+            continue
+        axes = []
+        for key, parameter in inspect.signature(registry.get(name)).parameters.items():
+            if get_origin(parameter.annotation) is Literal:
+                axes.append([(key, value) for value in get_args(parameter.annotation)])
+            elif parameter.annotation is bool:
+                axes.append([(key, False), (key, True)])
+            elif key == "layers" and parameter.annotation is int:
+                axes.append([(key, 1), (key, 2)])
+        for choice in itertools.product(*axes):
+            label = "-".join([name, *(f"{k}={v}" for k, v in choice)])
+            found.append(pytest.param(name, dict(choice), id=label))
+    return found
+
+
+def homes(slot: str, name: str, options: dict[str, Any]) -> list[TextVAE]:
+    """Tiny models of every recipe in which that part can stand; there is at least one."""
+    assignments = {f"model.{slot}.name": name} | {f"model.{slot}.{key}": value for key, value in options.items()}
+    found, refusals = [], []
+    for recipe in RECIPES:
+        try:
+            found.append(vae_of(recipe, assignments))
+        except RequestError as error:
+            refusals.append(str(error))
+    assert found, f"The {slot} {name} goes with no recipe: {refusals}"
+    return found
+
+
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Whether two dictionaries hold the same tensors, bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)

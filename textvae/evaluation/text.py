@@ -1,0 +1,33 @@
+"""How texts come back: BLEU between sentences and their reconstructions."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from textvae.codecs.tokens import TokenCodec
+from textvae.codecs.words import WordCodec
+from textvae.decoding import Decoding
+
+if TYPE_CHECKING:
+    from textvae.text_vae import TextVAE
+
+BATCH = 128
+
+
+def reconstruction_bleu(vae: "TextVAE", texts: Sequence[Any], limit: int | None = 5000) -> float | None:
+    """Corpus BLEU, 0 to 100, of greedy decoding at the posterior mean, over the first ``limit`` texts.
+
+    By sacrebleu with its own tokenisation, or with none where the model's words are those of the corpus. None
+    for a model without a code, and for one of pictures or bags of words, which have no order of words.
+    """
+    if not isinstance(vae.codec, TokenCodec) or not vae.settings.model.latent_size:
+        return None
+    from sacrebleu.metrics.bleu import BLEU
+
+    # Neighbours in length are decoded together: a batch takes as many steps as its longest sentence.
+    ranked = sorted(texts[:limit], key=len)
+    written: list[str] = []
+    for start in range(0, len(ranked), BATCH):
+        z = vae.encode(ranked[start : start + BATCH])
+        written += vae.write(z, Decoding("greedy"))[0]
+    metric = BLEU(tokenize="none" if isinstance(vae.codec, WordCodec) else "13a", force=True)
+    return float(metric.corpus_score(written, [ranked]).score)
