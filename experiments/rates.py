@@ -18,7 +18,7 @@ import torch
 from textvae import Decoding, TextVAE
 from textvae.batching import Batches
 from textvae.evaluation.bounds import evaluate
-from textvae.evaluation.text import reconstruction_bleu
+from textvae.evaluation.text import perplexity, reconstruction_bleu
 from textvae.model_folder import CONFIG
 from textvae.run_folder import RunFolder
 from textvae_corpora import encode_examples, load_examples
@@ -37,12 +37,6 @@ def train(out: Path, epochs: int, *more: str) -> list[str]:
         resume = ["train", "--resume", "--out", str(out)]
         subprocess.run([sys.executable, "-m", "textvae_cli", *(resume if begun else command[1:])], check=True)
     return command
-
-
-def perplexity(judge: TextVAE, texts: Sequence[str]) -> float:
-    """Perplexity of texts under a language model, per token of its own."""
-    batches = Batches(encode_examples(list(texts), judge.codec), judge.codec.collate, 64, shuffle=False)
-    return evaluate(judge.model, batches, mutual_information=False).perplexity
 
 
 def reconstructed(vae: TextVAE, texts: Sequence[str]) -> list[str]:

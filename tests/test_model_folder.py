@@ -80,6 +80,15 @@ def test_a_truncated_tokenizer_is_never_a_different_tokenizer(tmp_path):
             TextVAE.from_pretrained(tmp_path / "model")
 
 
+def test_a_flipped_bit_in_a_tensor_is_noticed(ptb):
+    file = ptb / model_folder.WEIGHTS
+    data = bytearray(file.read_bytes())
+    data[-3] ^= 1  # within the last tensor: sizes and header are as before
+    file.write_bytes(data)
+    with pytest.raises(CorruptFolder, match=model_folder.WEIGHTS):
+        TextVAE.from_pretrained(ptb)
+
+
 def test_weights_that_do_not_go_with_the_config_are_noticed(ptb):
     file = ptb / model_folder.WEIGHTS
     weights = load_file(file)

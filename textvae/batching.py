@@ -38,6 +38,20 @@ class Examples(Protocol):
     def __getitem__(self, index: int) -> np.ndarray: ...
 
 
+class ListExamples:
+    """Encoded examples in memory: the last dimension of an array is its length."""
+
+    def __init__(self, arrays: Sequence[np.ndarray], labels: np.ndarray | None = None):
+        self._arrays, self.labels = arrays, labels
+        self.lengths: np.ndarray = np.fromiter((a.shape[-1] for a in arrays), np.int32, len(arrays))
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._arrays[index]
+
+
 class Batches:
     """Cuts examples into batches of ``batch_size``, neighbours in length together.
 

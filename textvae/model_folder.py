@@ -13,7 +13,7 @@ from textvae.assembly import build_model, load_codec
 from textvae.autoencoder import Autoencoder
 from textvae.codecs import Codec
 from textvae.errors import CorruptFolder, RequestError
-from textvae.files import new_folder
+from textvae.files import new_folder, sha256
 from textvae.settings import Settings
 
 FORMAT = 1
@@ -33,17 +33,18 @@ def save(
     """Write a model folder; it replaces one of the same name in one step."""
     if folder.exists() and not (folder / CONFIG).exists() and (folder.is_file() or any(folder.iterdir())):
         raise RequestError(f"{folder} is there already and is not a model: it is left alone. Give another name.")
-    config = {
-        "format": FORMAT,
-        "library": "textvae",
-        "codec": codec.fingerprint,
-        "settings": settings.to_dict(),
-        "facts": facts,
-    }
     with new_folder(folder) as place:
         weights = {k: t.to(dtype) if t.is_floating_point() else t for k, t in tensors.state(model).items()}
         tensors.save(place / WEIGHTS, weights)
         codec.save(place)
+        config = {
+            "format": FORMAT,
+            "library": "textvae",
+            "codec": codec.fingerprint,
+            "weights": sha256(place / WEIGHTS),
+            "settings": settings.to_dict(),
+            "facts": facts,
+        }
         (place / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         (place / CARD).write_text(card(folder.name, settings, facts), encoding="utf-8")
 
@@ -72,6 +73,8 @@ def load(folder: Path) -> tuple[Autoencoder, Codec, Settings, dict[str, Any]]:
     with tensors.Blank():
         model = build_model(settings.model, codec)
     tensors.check(model, folder / WEIGHTS)
+    if config.get("weights") not in (None, sha256(folder / WEIGHTS)):
+        raise CorruptFolder(f"{folder / WEIGHTS} is damaged: it differs from what was written.")
     tensors.fill(model, tensors.load(folder / WEIGHTS))
     return model.eval(), codec, settings, facts
 

@@ -1,11 +1,15 @@
 """``textvae evaluate``: bounds on log p(x) and what the code carries, on a file."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from textvae.errors import RequestError
 from textvae_cli import console, loading, options
+
+if TYPE_CHECKING:
+    from textvae import TextVAE
 
 BATCH = 64
 
@@ -15,6 +19,12 @@ def evaluate(
     iw_samples: Annotated[
         int, typer.Option("--iw-samples", min=0, max=1_000_000, help="Codes per example of the tighter bound.")
     ] = 0,
+    samples: Annotated[
+        int, typer.Option("--samples", min=0, max=1_000_000, help="Measure so many samples from the prior, too.")
+    ] = 0,
+    judge: Annotated[
+        str | None, typer.Option("--judge", help="Language model of the training split, for --samples; else trained.")
+    ] = None,
     limit: options.Limit = None,
     text_column: options.TextColumn = None,
     encoding: options.Encoding = "utf-8",
@@ -26,6 +36,7 @@ def evaluate(
     """Measure a model on a file.
 
     NLL, KL, mutual information, active units, perplexity, and BLEU of reconstructions, over a line an example.
+    With --samples, also variety and fluency of what it writes: language models are trained to judge it.
     """
     name, vae = loading.open_model(model, device)
     from textvae.batching import Batches
@@ -47,7 +58,9 @@ def evaluate(
         report = bounds.evaluate(vae.model, batches, iw_samples, seed=seed or 0, progress=progress)
     with waiting("reconstructing"):
         bleu = reconstruction_bleu(vae, raw)
-    found = {"model": name, **report.to_dict(), "reconstruction_bleu": bleu}
+    found: dict[str, Any] = {"model": name, **report.to_dict(), "reconstruction_bleu": bleu}
+    if samples:
+        found["of_samples"] = _measure_samples(vae, raw, samples, judge, seed or 0)
     if as_json:
         console.document(found)
         return
@@ -55,7 +68,41 @@ def evaluate(
 
     words = {"pixels": ("picture", "pixels"), "bag_of_words": ("document", "words")}
     each, unit = words.get(vae.settings.codec.name, ("sentence", "tokens"))
-    table({"": "left", "value": "right", "what it is": "left"}, _explained(found, each, unit))
+    columns: dict[str, Literal["left", "right"]] = {"": "left", "value": "right", "what it is": "left"}
+    table(columns, _explained(found, each, unit))
+    if samples:
+        table(columns, _explained_samples(found["of_samples"]))
+
+
+def _measure_samples(
+    vae: "TextVAE", text: Sequence[Any], samples: int, judge: str | None, seed: int
+) -> dict[str, float | int]:
+    from dataclasses import asdict
+
+    from textvae import TextVAE
+    from textvae.codecs.tokens import TokenCodec
+    from textvae.evaluation.judge import fit_language_model
+    from textvae.evaluation.samples import evaluate_samples
+    from textvae_cli.render import counting, waiting
+    from textvae_cli.session import read_corpus
+
+    if not isinstance(vae.codec, TokenCodec):
+        raise RequestError("--samples measures sentences, and this model does not write sentences.")
+    try:
+        training = read_corpus(vae.settings.corpus).train
+    except RequestError as error:
+        raise RequestError(f"--samples needs what the model was trained on, to compare with. {error}") from None
+
+    def fit(texts: Sequence[str], what: str = "language model of the samples") -> TextVAE:
+        with counting(f"training a {what}", 100) as progress:
+            return fit_language_model(texts, vae, progress=lambda share: progress(round(100 * share)))
+
+    judging = TextVAE.from_pretrained(judge) if judge else fit(training, "language model of the training split")
+    if judging.settings.model.latent_size:
+        raise RequestError(f"{judge} is not a language model: train one with --recipe sentences/language_model.")
+    with waiting(f"writing {samples:,} samples"):
+        written = [sample.raw for sample in vae.sample(samples, seed=seed)]
+    return asdict(evaluate_samples(written, text, training, judging, fit))
 
 
 def _explained(found: dict[str, Any], each: str, unit: str) -> list[tuple[str, str, str]]:
@@ -79,3 +126,18 @@ def _explained(found: dict[str, Any], each: str, unit: str) -> list[tuple[str, s
             text_of = f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
             shown.append((key, text_of + more, what))
     return shown
+
+
+def _explained_samples(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+    rows = {
+        "samples": ("{:,}", "from the prior, at temperature 1"),
+        "unique": ("{:.1%}", "different ones"),
+        "verbatim": ("{:.1%}", "stand letter by letter in the training split"),
+        "distinct_1": ("{:.3f}", "different words / words"),
+        "distinct_2": ("{:.3f}", "different pairs of words / pairs"),
+        "self_bleu": ("{:.1f}", "BLEU of a sample against the others: low is varied"),
+        "forward_perplexity": ("{:.1f}", "of samples, under a language model of the training split"),
+        "reverse_perplexity": ("{:.1f}", "of the file, under a language model of the samples"),
+        "text_perplexity": ("{:.1f}", "of the file, under a language model of the training split"),
+    }
+    return [(key, form.format(found[key]), what) for key, (form, what) in rows.items()]

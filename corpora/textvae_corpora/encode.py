@@ -14,8 +14,9 @@ from textvae_corpora.cache import cache_errors, cache_folder, quiet
 if TYPE_CHECKING:
     import numpy as np
 
+    from textvae.batching import ListExamples
     from textvae.codecs.base import Codec
-    from textvae_corpora.examples import ArrowExamples, ListExamples
+    from textvae_corpora.examples import ArrowExamples
     from textvae_corpora.texts import Texts
 
 _BATCH = 1000
@@ -29,7 +30,7 @@ def encode_examples(
 
     ``processes`` encode side by side; by default one per core for more than 200,000 texts, else none.
     """
-    from textvae_corpora.examples import ListExamples
+    from textvae.batching import ListExamples
     from textvae_corpora.texts import Texts
 
     if isinstance(raw, Texts):

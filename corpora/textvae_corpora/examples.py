@@ -1,26 +1,11 @@
-"""Encoded examples, by number: in memory, or as views into a memory-mapped Arrow column."""
+"""Encoded examples as views into a memory-mapped Arrow column."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
-
-class ListExamples:
-    """Arrays in memory. ``lengths`` [N] are their last dimensions, ``labels`` [N] ids of their classes."""
-
-    def __init__(self, arrays: Sequence[np.ndarray], labels: np.ndarray | None = None):
-        self._arrays, self.labels = arrays, labels
-        self.lengths: np.ndarray = np.fromiter((a.shape[-1] for a in arrays), np.int32, len(arrays))
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        return self._arrays[index]
 
 
 class ArrowExamples:

@@ -204,3 +204,15 @@ def test_corpora(textvae):
     rows = {row["name"]: row for row in json.loads(textvae("corpora", "--json").stdout)["corpora"]}
     assert rows["toy"]["present"]
     assert "toy\tyes" in textvae("corpora").stdout
+
+
+def test_evaluate_measures_samples(textvae, tiny):
+    result = textvae("evaluate", "toy:30", "--model", tiny, "--samples", 8, "--judge", tiny)
+    assert result.exit_code == 2
+    assert "language_model" in result.stderr
+    result = textvae("evaluate", "toy:30", "--model", tiny, "--samples", 8, "--json")
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)["of_samples"]
+    assert found["samples"] == 8
+    assert found["forward_perplexity"] > 1
+    assert 0 <= found["verbatim"] <= 1

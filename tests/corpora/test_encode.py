@@ -6,9 +6,10 @@ import sys
 import numpy as np
 import pytest
 
+from textvae.batching import ListExamples
 from textvae.errors import TextvaeError
 from textvae_corpora import encode, encode_examples, load_corpus, load_examples
-from textvae_corpora.examples import ArrowExamples, ListExamples
+from textvae_corpora.examples import ArrowExamples
 
 LINES = [f"{'word ' * (i % 5)}number {i}" for i in range(40)]
 

@@ -1,16 +1,25 @@
-"""How texts come back: BLEU between sentences and their reconstructions."""
+"""How texts come back, and how probable a model finds them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from textvae.batching import Batches, ListExamples
 from textvae.codecs.tokens import TokenCodec
 from textvae.codecs.words import WordCodec
 from textvae.decoding import Decoding
+from textvae.evaluation.bounds import evaluate
 
 if TYPE_CHECKING:
     from textvae.text_vae import TextVAE
 
 BATCH = 128
+
+
+def perplexity(vae: "TextVAE", texts: Sequence[str]) -> float:
+    """exp of −ELBO per token of the model's own tokenisation, end symbols included; exact for a language model."""
+    codec = vae.codec
+    batches = Batches(ListExamples(codec.encode(list(texts))), codec.collate, BATCH, shuffle=False)
+    return evaluate(vae.model, batches, mutual_information=False).perplexity
 
 
 def reconstruction_bleu(vae: "TextVAE", texts: Sequence[Any], limit: int | None = 5000) -> float | None:

@@ -1,0 +1,40 @@
+"""The language models that judge samples."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from textvae.assembly import build_objective
+from textvae.batching import Batches, ListExamples
+from textvae.devices import resolve
+from textvae.recipes import load_recipe
+from textvae.run_folder import RunFolder
+from textvae.text_vae import TextVAE
+from textvae.trainer import Trainer
+
+VALID_SHARE = 20  # one text in so many is held out to stop at the best
+
+
+def fit_language_model(
+    texts: Sequence[str], like: TextVAE, epochs: int = 10, progress: Callable[[float], None] = lambda share: None
+) -> TextVAE:
+    """A plain language model of ``texts``, with the codec of ``like`` and the sizes of its recipe.
+
+    ``progress`` is told the share that is done. The same texts give the same model.
+    """
+    settings = load_recipe("sentences/language_model").override({"train.epochs": epochs, "train.patience": 2})
+    settings = settings.model_copy(update={"codec": like.settings.codec, "train": resolve(settings.train)})
+    codec = like.codec
+    held = [text for i, text in enumerate(texts) if i % VALID_SHARE == 0]
+    kept = [text for i, text in enumerate(texts) if i % VALID_SHARE] or held
+    train, valid = (ListExamples(codec.encode(part)) for part in (kept, held))
+    vae = TextVAE.new(settings, codec)
+    batches = Batches(train, codec.collate, settings.train.batch_size, settings.train.seed)
+    checks = Batches(valid, codec.collate, settings.train.batch_size, shuffle=False)
+    with tempfile.TemporaryDirectory() as place:
+        run = RunFolder(Path(place) / "run")
+        with run.locked():
+            run.begin(settings)
+            for record in Trainer(vae, build_objective(settings.objective), batches, checks, run).fit():
+                progress(record.values.get("progress", 0.0))
+        return TextVAE.from_pretrained(run.model, vae.model.device)
