@@ -1,8 +1,8 @@
 """Which rate should the shipped model have? Trains at several, measures each, writes docs/rates.md.
 
-    python experiments/rates.py --out runs/rates --rates 8 16 24 --epochs 10
+    python experiments/rates.py --out runs/rates --rows standard_normal:16 flow:16 flow:24 --epochs 10
 
-A run that is there already is resumed or, once it has ended, only measured; a rate without a model is printed as
+A run that is there already is resumed or, once it has ended, only measured; a row without a model is printed as
 not run. The language model that judges fluency is trained on the same split, with the same regularisation.
 """
 
@@ -74,27 +74,28 @@ def measure(vae: TextVAE, judge: TextVAE, test: Sequence[str]) -> dict[str, floa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("runs/rates"))
-    parser.add_argument("--rates", type=float, nargs="+", default=[8, 16, 24])
+    parser.add_argument("--rows", nargs="+", default=["standard_normal:16", "flow:16", "flow:24"], metavar="PRIOR:RATE")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--page", type=Path, default=Path("docs/rates.md"))
     parser.add_argument("--measure-only", action="store_true")
     arguments = parser.parse_args()
     size = ["--set", "codec.vocab_size=4000", "--batch-size", "128", "--set", "train.learning_rate=3e-3"]
-    judge_place, rows, commands = arguments.out / "judge", {}, []
+    rows: dict[str, dict[str, float] | None] = {}
+    judge_place = arguments.out / "judge"
     if not arguments.measure_only:
         train(judge_place, arguments.epochs, "--recipe", "sentences/language_model", *size)
     test = list(load_examples(f"{CORPUS}/test")[0])
     judge = TextVAE.from_pretrained(judge_place)
     real = perplexity(judge, test)
-    for rate in arguments.rates:
-        place = arguments.out / f"rate-{rate:g}"
+    for name in arguments.rows:
+        prior, _, rate = name.partition(":")
+        place = arguments.out / f"{prior}-{rate}"
         if not arguments.measure_only:
-            commands.append(train(place, arguments.epochs, "--rate", f"{rate:g}", *size))
-        if not (place / "model" / CONFIG).exists():
-            rows[rate] = None
-            continue
-        rows[rate] = {**measure(TextVAE.from_pretrained(place), judge, test), **cost(place)}
-        print(json.dumps({"rate": rate, "real": real, **rows[rate]}), flush=True)
+            train(place, arguments.epochs, "--rate", rate, "--set", f"model.prior.name={prior}", *size)
+        rows[name] = None
+        if (place / "model" / CONFIG).exists():
+            rows[name] = {**measure(TextVAE.from_pretrained(place), judge, test), **cost(place)}
+            print(json.dumps({"row": name, "real": real, **rows[name]}), flush=True)
     arguments.page.write_text(page(rows, real, len(test), arguments), encoding="utf-8")
 
 
@@ -109,7 +110,7 @@ def cost(place: Path) -> dict[str, float]:
     }
 
 
-def page(rows: dict[float, dict[str, float] | None], real: float, n: int, arguments: argparse.Namespace) -> str:
+def page(rows: dict[str, dict[str, float] | None], real: float, n: int, arguments: argparse.Namespace) -> str:
     """The table, as Markdown."""
     columns = {
         "rate": ("rate", "{:.1f}"),
@@ -128,13 +129,13 @@ def page(rows: dict[float, dict[str, float] | None], real: float, n: int, argume
         "epochs": ("epochs", "{:.0f}"),
         "CPU-s": ("cpu_seconds", "{:.0f}"),
     }
-    lines = ["| asked | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for rate, row in rows.items():
+    lines = ["| prior | asked | " + " | ".join(columns) + " |", "|---" * (len(columns) + 2) + "|"]
+    for name, row in rows.items():
+        prior, _, rate = name.partition(":")
         cells = ["not run"] * len(columns)
         if row is not None:
             cells = [form.format(row[key]) if form else f"{row[key] / real:.2f}" for key, form in columns.values()]
-        lines.append(f"| {rate:g} | " + " | ".join(cells) + " |")
-    rates = " ".join(f"{rate:g}" for rate in arguments.rates)
+        lines.append(f"| {prior} | {rate} | " + " | ".join(cells) + " |")
     return "\n".join(
         [
             "# How much should the code carry?",
@@ -149,7 +150,7 @@ def page(rows: dict[float, dict[str, float] | None], real: float, n: int, argume
             "",
             "Written by:",
             "",
-            f"    python experiments/rates.py --rates {rates} --epochs {arguments.epochs}",
+            f"    python experiments/rates.py --rows {' '.join(arguments.rows)} --epochs {arguments.epochs}",
             "",
         ]
     )

@@ -9,7 +9,7 @@ import torch
 from tests.toys import homes, vae_of, variants
 from textvae.codecs.base import BOS, EOS, PAD, UNK
 from textvae.decoders import DECODERS, AutoregressiveDecoder
-from textvae.decoding import Decoding, generate
+from textvae.decoding import Decoding, _draw, _top, generate
 from textvae.errors import RequestError
 
 AUTOREGRESSIVE = variants(DECODERS, lambda part: issubclass(part, AutoregressiveDecoder))
@@ -221,6 +221,61 @@ def test_top_k_is_taken_row_by_row():
     x, _ = generate(model, z, Decoding("sample", top_k=2, max_length=1))
     for code, word in zip(z, x[:, 1].tolist()):
         assert word in next_words(model, code, [BOS])[1].topk(2).indices.tolist()
+
+
+@pytest.mark.parametrize("words", [7, 300], ids="{} words".format)
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 0.5}, {"temperature": 2.0}, {"top_k": 5}, {"top_p": 0.8},
+                {"temperature": 1.5, "top_k": 6, "top_p": 0.9}], ids=str,
+)  # fmt: skip
+def test_draws_pass_a_chi_square_test(words, options):
+    torch.manual_seed(1)
+    n, logits = 20_000, torch.randn(words) * 1.5
+    logits[3] = -torch.inf
+    log_p, decoding = logits.log_softmax(-1), Decoding("sample", **options)
+    counts = _draw(log_p.expand(n, -1), decoding)[:, 0].bincount(minlength=words)
+    p = (log_p / decoding.temperature).softmax(-1)
+    if decoding.top_k:
+        p[p < p.topk(decoding.top_k).values[-1]] = 0
+    ranked = (p / p.sum()).sort(descending=True)
+    kept = int((ranked.values.cumsum(-1) < decoding.top_p).sum()) + 1
+    p = torch.zeros(words).scatter(0, ranked.indices[:kept], ranked.values[:kept])
+    expected = n * p / p.sum()
+    assert not counts[expected == 0].any()
+    often = expected > 5
+    rest = (counts[~often].sum() - expected[~often].sum()) ** 2 / expected[~often].sum().clamp(min=1)
+    chi_square = ((counts - expected)[often] ** 2 / expected[often]).sum() + rest
+    freedom = int(often.sum()) - 1
+    assert chi_square < freedom + 4 * (2 * freedom) ** 0.5 + 8
+
+
+@pytest.mark.parametrize("words", [3, 128, 257, 10_004])
+def test_words_of_probability_0_are_never_drawn_and_the_last_one_can_be(words, monkeypatch):
+    log_p = torch.full((4000, words), -torch.inf)
+    log_p[:, 1], log_p[:, -1] = np.log(0.999), np.log(0.001) + 1.5
+    assert set(_draw(log_p, Decoding("sample"))[:, 0].tolist()) == {1, words - 1}
+    monkeypatch.setattr(torch, "rand", lambda *size, **options: torch.zeros(*size, **options))
+    assert (_draw(log_p, Decoding("sample")) == 1).all()  # not word 0, at the end of its empty share
+
+
+@pytest.mark.parametrize("words", [5, 128, 257, 2000])
+@pytest.mark.parametrize("k", [1, 5, 300])
+def test_the_best_are_those_of_topk(words, k):
+    scores = torch.randn(9, words)
+    values, places = _top(scores, k)
+    expected = scores.topk(min(k, words))
+    assert torch.equal(values, expected.values)
+    assert torch.equal(places, expected.indices)
+
+
+@pytest.mark.parametrize("method", ["greedy", "beam"])
+def test_many_rows_are_decoded_as_few_are(method):
+    model = one_model()  # many rows take other routes: see LSTMDecoder and Categorical.stepwise_logits
+    z, decoding = codes(model, 40), Decoding(method, beam_size=3, max_length=10)
+    many = generate(model, z, decoding)
+    few = [generate(model, piece, decoding) for piece in z.split(4)]
+    assert sentences(many[0]) == [row for x, _ in few for row in sentences(x)]
+    torch.testing.assert_close(many[1], torch.cat([score for _, score in few]), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["greedy", "sample", "beam"])

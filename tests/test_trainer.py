@@ -323,6 +323,17 @@ def test_training_stops_once_nothing_improves(tmp_path):
     assert run.step < run.total_steps
 
 
+def test_an_early_end_is_still_the_reason_after_a_resume(tmp_path):
+    options = {"epochs": 50, "patience": 2, "learning_rate": 1e-9}
+    first = finish(trainer_of(tmp_path, **options))[-1]
+    again = trainer_of(tmp_path, **options)
+    list(again.resume())
+    last = finish(again)[-1]
+    assert last.texts == first.texts
+    assert last.step == first.step
+    assert "No better model in 2 evaluations" in last.texts["why"]
+
+
 def test_before_beta_has_settled_no_model_is_best_and_patience_does_not_run(tmp_path):
     objective = ("elbo", {"schedule": {"name": "linear", "warmup": 0.8}})
     run = trainer_of(tmp_path, epochs=10, patience=1, objective=objective, learning_rate=1e-9)

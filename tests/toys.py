@@ -57,6 +57,19 @@ SLOTS = {
     "decoder_noise": CORRUPTIONS,
 }
 RECIPES = sorted(recipes(), key=lambda name: (not name.startswith("sentences"), name))
+
+
+def families() -> list[str]:
+    """The first recipe of each choice of parts: those that differ in objective and sizes alone stand for each other."""
+    found: dict[tuple[Any, ...], str] = {}
+    for name in RECIPES:
+        settings = load_recipe(name)
+        parts = tuple(getattr(settings.model, slot).name for slot in SLOTS)
+        found.setdefault((parts, settings.model.latent_size > 0), name)
+    return list(found.values())
+
+
+FAMILIES = families()
 AS_MANY = {"vocab_size": (320, 30, 30), "max_length": (30, 30)}  # tried in this order: subwords need their bytes
 
 
@@ -159,6 +172,16 @@ def batches_of(vae: TextVAE, shuffle: bool = True, n: int = 16, **options) -> Ba
     examples = Memory(vae.codec.encode(raw_of(vae.settings.codec.name)[:n]))
     train = vae.settings.train
     return Batches(examples, vae.codec.collate, train.batch_size, train.seed, shuffle, **options)
+
+
+def attached(vae: TextVAE, name: str, **options: Any):
+    """The objective of that name, made to go with the model; the test is skipped where it refuses to."""
+    objective = build_objective(Part(name=name, **options))
+    try:
+        objective.attach(vae.model)
+    except RequestError as error:
+        pytest.skip(str(error))
+    return objective
 
 
 def objective_of(vae: TextVAE):

@@ -18,6 +18,7 @@ from textvae.priors import PRIORS
 from textvae.registry import Registry
 from textvae.schedules import SCHEDULES
 from textvae.settings import ModelSettings, Part
+from textvae.supports import Support
 
 
 def fit_codec(part: Part, raw: Iterable[Any]) -> Codec:
@@ -68,7 +69,13 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
 
     encoder = build(ENCODERS, settings.encoder)
     posterior = build(POSTERIORS, settings.posterior, feature_size=encoder.output_size)
-    prior = build(PRIORS, settings.prior)
+    prior = build(PRIORS, settings.prior, posterior=posterior)
+    if posterior.support is not prior.support:
+        raise RequestError(
+            f"The posterior {settings.posterior.name!r} draws codes from {posterior.support.value}, the prior "
+            f"{settings.prior.name!r} from {prior.support.value}: there is no KL between them. "
+            f"{_priors_of(posterior.support)}"
+        )
     decoder = build(DECODERS, settings.decoder)
     likelihood = build(
         LIKELIHOODS,
@@ -82,7 +89,17 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
             f"{settings.likelihood.name!r} needs: these two do not go together."
         )
     noises = [build(CORRUPTIONS, part) for part in (settings.encoder_noise, settings.decoder_noise)]
+    if not noises[1].keeps_positions:
+        raise RequestError(
+            f"The corruption {settings.decoder_noise.name!r} moves words, and a decoder that is fed with them would "
+            "read those that it is to predict: it can be model.encoder_noise only."
+        )
     return Autoencoder(encoder, posterior, prior, decoder, likelihood, *noises)
+
+
+def _priors_of(support: Support) -> str:
+    names = [name for name in PRIORS if PRIORS.get(name).support is support]
+    return f"Priors for this posterior: {', '.join(names)}."
 
 
 def build_objective(part: Part) -> Objective:

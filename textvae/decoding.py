@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from textvae.autoencoder import Autoencoder
@@ -11,6 +12,8 @@ from textvae.codecs.base import BOS, EOS, PAD, UNK
 from textvae.decoders import AutoregressiveDecoder
 from textvae.errors import RequestError
 from textvae.likelihoods import Categorical
+
+BLOCK = 128  # words: long rows are searched in two stages, the best block and then the word in it
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,15 @@ def _one_by_one(
     x = torch.full((len(z), decoding.max_length + 1), PAD, device=z.device)
     x[:, 0] = BOS
     log_prob = torch.zeros(len(z), device=z.device)
+    logits = likelihood.stepwise_logits(len(z), BLOCK)
     rows, tokens, state = torch.arange(len(z), device=z.device), x[:, 0], decoder.start(z)
     for t in range(1, decoding.max_length + 1):
         hidden, state = decoder.step(tokens, state)
-        logits = likelihood.logits(hidden)
-        tokens = _speakable(logits).argmax(-1) if greedy else _draw(_speakable(logits), decoding)
+        log_p = _speakable(logits(hidden))
+        words = _top(log_p, 1)[1] if greedy else _draw(log_p, decoding)
+        tokens = words[:, 0]
         x[rows, t] = tokens
-        log_prob[rows] += logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0]
+        log_prob[rows] += log_p.gather(1, words)[:, 0]
         going = tokens != EOS
         if not going.all():
             rows, tokens, state = rows[going], tokens[going], tuple(s[going] for s in state)
@@ -76,25 +81,52 @@ def _one_by_one(
 
 
 def _speakable(logits: Tensor) -> Tensor:
-    """Logits without the symbols that are never written."""
-    logits = logits.clone()
-    logits[:, [PAD, BOS, UNK]] = -torch.inf
-    return logits
+    """log p of the words [N, V] under the model as it is; -inf for the symbols that are never written."""
+    log_p = logits.log_softmax(-1)
+    for symbol in (PAD, BOS, UNK):
+        log_p[:, symbol] = -torch.inf
+    return log_p
 
 
-def _draw(logits: Tensor, decoding: Decoding) -> Tensor:
-    """One word per row of logits [N, V], at a temperature, among the top k and the top p."""
-    # From the best word down, so that a temperature next to 0 overflows nothing.
-    logits = (logits - logits.amax(-1, keepdim=True)) / max(decoding.temperature, 1e-30)
-    if decoding.top_k:
-        least = logits.topk(min(decoding.top_k, logits.shape[-1])).values[:, -1:]
-        logits = logits.masked_fill(logits < least, -torch.inf)
+def _blocks(scores: Tensor, fill: float) -> Tensor:
+    """Scores [N, V] as [N, blocks, BLOCK], filled up at the end."""
+    missing = -scores.shape[-1] % BLOCK
+    return (F.pad(scores, (0, missing), value=fill) if missing else scores).unflatten(-1, (-1, BLOCK))
+
+
+def _top(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k best of scores [N, V] and their words, both [N, k]: they stand in the k blocks with the best maxima."""
+    blocks = _blocks(scores, -torch.inf)
+    if k >= blocks.shape[1]:
+        return scores.topk(min(k, scores.shape[-1]))
+    best = blocks.amax(-1).topk(k).indices
+    values, places = blocks.gather(1, best[..., None].expand(-1, -1, BLOCK)).flatten(1).topk(k)
+    return values, best.gather(1, places // BLOCK) * BLOCK + places % BLOCK
+
+
+def _draw(log_p: Tensor, decoding: Decoding) -> Tensor:
+    """One word per row of log_p [N, V], at a temperature, among the top k and the top p; [N, 1]."""
+    if decoding.temperature != 1:
+        log_p = log_p / max(decoding.temperature, 1e-30)  # log p is at most 0: a smaller one overflows nothing
+    if not decoding.top_k and decoding.top_p == 1:
+        blocks = _blocks(log_p.softmax(-1), 0.0)
+        block = _pick(blocks.sum(-1))
+        return block * BLOCK + _pick(blocks.gather(1, block[..., None].expand(-1, -1, BLOCK))[:, 0])
+    ranked, order = _top(log_p, decoding.top_k or log_p.shape[-1])
+    p = ranked.softmax(-1)
     if decoding.top_p < 1:
-        ranked, order = logits.sort(-1, descending=True)
-        p = ranked.softmax(-1)
-        ranked[p.cumsum(-1) - p >= decoding.top_p] = -torch.inf
-        logits = torch.empty_like(logits).scatter_(1, order, ranked)
-    return logits.softmax(-1).multinomial(1)[:, 0]
+        p[p.cumsum(-1) - p >= decoding.top_p] = 0.0
+    return order.gather(1, _pick(p))
+
+
+def _pick(p: Tensor) -> Tensor:
+    """One place per row of p [N, M] with a probability in proportion to it, never one where p is 0; [N, 1].
+
+    By the inverse of the distribution function, from one random number a row: ``multinomial`` draws one a word.
+    """
+    total = p.cumsum(-1, dtype=torch.float64)
+    u = torch.rand(len(p), 1, dtype=torch.float64, device=p.device) * total[:, -1:]
+    return torch.searchsorted(total, u, right=True)
 
 
 def _beam(
@@ -112,18 +144,18 @@ def _beam(
     x[:, :, 0] = BOS
     scores = torch.full((n, k), -torch.inf, device=z.device)
     scores[:, 0] = 0.0  # all hypotheses are the same at first: only one counts
+    logits = likelihood.stepwise_logits(n * k, BLOCK)
     state = tuple(s.repeat_interleave(k, 0) for s in decoder.start(z))
     for t in range(1, length):
         ended = (x[:, :, t - 1] == EOS) | (x[:, :, t - 1] == PAD)
         hidden, state = decoder.step(x[:, :, t - 1].flatten(), state)
-        logits = likelihood.logits(hidden)
-        step = logits.log_softmax(-1).masked_fill(_speakable(logits).isinf(), -torch.inf)
-        step = step.view(len(rows), k, -1)
-        only_pad = torch.full_like(step[:1, :1], -torch.inf)
-        only_pad[..., PAD] = 0.0
-        total = scores[..., None] + torch.where(ended[..., None], only_pad, step)
-        scores, flat = total.flatten(1).topk(k, -1)
-        parent, word = flat // step.shape[-1], flat % step.shape[-1]
+        # The best K of all the continuations are among the best K of each hypothesis; [N, K, ≤K].
+        values, words = (part.view(len(rows), k, -1) for part in _top(_speakable(logits(hidden)), k))
+        values[ended] = -torch.inf
+        words[values.isinf()] = PAD  # where so few words can follow, and after the end
+        values[..., 0].masked_fill_(ended, 0.0)  # what has ended goes on, as it is, in one way
+        scores, flat = (scores[..., None] + values).flatten(1).topk(k)
+        parent, word = flat // words.shape[-1], words.flatten(1).gather(1, flat)
         x = x.gather(1, parent[..., None].expand_as(x))
         x[:, :, t] = word
         chosen = (torch.arange(len(rows), device=z.device)[:, None] * k + parent).flatten()

@@ -52,6 +52,8 @@ class ModelSettings(Strict):
     likelihood: Part
     encoder_noise: Part = Part(name="none")
     decoder_noise: Part = Part(name="none")
+    encoder_from: str | None = None  # a trained model that a new one begins with; not read again afterwards
+    decoder_from: str | None = None
 
 
 class TrainSettings(Strict):
@@ -68,6 +70,7 @@ class TrainSettings(Strict):
     warmup: float = Field(0.01, ge=0, le=1)  # share of the run over which the learning rate rises
     weight_decay: float = Field(0.0, ge=0)
     clip: float = Field(5.0, gt=0)  # norm of the gradient
+    average: float = Field(0.0, ge=0, lt=1)  # decay of a moving average of the weights, which is kept; 0: none
     patience: int = Field(5, ge=1)  # evaluations without a better model before the run stops
     evaluate_every: int | None = Field(None, ge=1)  # steps; default: each epoch
     save_every: int = Field(500, ge=1)  # steps

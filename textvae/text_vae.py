@@ -14,6 +14,7 @@ from textvae.autoencoder import Autoencoder
 from textvae.codecs import Codec
 from textvae.decoding import Decoding, generate
 from textvae.errors import RequestError
+from textvae.initialise import initialise
 from textvae.latent.homotopy import homotopy
 from textvae.settings import Settings
 
@@ -47,10 +48,18 @@ class TextVAE:
     facts: dict[str, Any] = field(default_factory=dict)  # corpus, licence, numbers: what the model card tells
 
     @classmethod
-    def new(cls, settings: Settings, codec: Codec) -> Self:
-        """An untrained model, its weights drawn from ``settings.train.seed``."""
+    def new(cls, settings: Settings, codec: Codec, begin: bool = True) -> Self:
+        """An untrained model, its weights drawn from ``settings.train.seed``.
+
+        Where the settings name models to begin with (``encoder_from``, ``decoder_from``), those weights are put
+        in, and ``facts["begun_with"]`` says how many; ``begin=False`` leaves that out, for weights that come later.
+        """
         torch.manual_seed(settings.train.seed)
-        return cls(build_model(settings.model, codec), codec, settings)
+        vae = cls(build_model(settings.model, codec), codec, settings)
+        taken = initialise(vae.model, codec, settings.model) if begin else []
+        if taken:
+            vae.facts["begun_with"] = [str(side) for side in taken]
+        return vae
 
     @classmethod
     def from_pretrained(cls, name: str | Path | None = None, device: str | torch.device = "cpu") -> Self:
@@ -89,11 +98,15 @@ class TextVAE:
         return self.write(z, decoding)[0]
 
     def write(self, z: Tensor, decoding: Decoding | None = None) -> tuple[list[Any], list[float]]:
-        """What the model writes at codes z [N, Z], and log p(x|z) of each in nats."""
+        """What the model writes at codes z [N, Z], and log p(x|z) of each in nats.
+
+        Codes of a model on the sphere are put back on it first: sums and straight lines leave it.
+        """
         decoding = decoding or Decoding("beam")
         limit = self.codec.dims.get("max_length") or decoding.max_length
         decoding = replace(decoding, max_length=min(decoding.max_length, limit))
-        x, log_prob = generate(self.model.eval(), z.to(self.model.device), decoding)
+        z = self.model.prior.support.project(z.to(self.model.device))
+        x, log_prob = generate(self.model.eval(), z, decoding)
         return self.codec.decode(x), log_prob.tolist()
 
     def interpolate(

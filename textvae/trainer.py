@@ -2,12 +2,16 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from textvae import checkpoint, tensors
+from textvae.assembly import build_model
+from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch, Batches
 from textvae.devices import autocast, fold
 from textvae.errors import Diverged, RequestError, TextvaeError
@@ -21,7 +25,7 @@ from textvae.text_vae import TextVAE
 
 LOG_EVERY = 20  # steps between the records, and between the reads of the loss that they need
 GRACE = 0.1  # share of the run before which a code that carries nothing yet is no collapse
-NOISE, EVALUATION = 1, 2  # streams of random numbers, each seeded by (seed, stream, step)
+NOISE, EVALUATION, START = 1, 2, 3  # streams of random numbers, each seeded by (seed, stream, step)
 
 
 class Trainer:
@@ -43,8 +47,15 @@ class Trainer:
         self.settings: TrainSettings = vae.settings.train
         self.device = torch.device(self.settings.device)
         self.model.to(self.device)
+        with torch.random.fork_rng():
+            torch.manual_seed(fold(self.settings.seed, START))
+            self.objective.attach(self.model)
         self.objective.to(self.device)
         self.modules = nn.ModuleDict({"model": self.model, "objective": self.objective})
+        self.averaged = average_of(self.model, self.settings.average) if self.settings.average else None
+        if self.averaged is not None:
+            self.modules["average"] = self.averaged
+            vae.model = cast(Autoencoder, self.averaged.module)  # what is evaluated, sampled from and saved
         self.parameters = {k: p for k, p in self.modules.named_parameters() if p.requires_grad}
         self.optimizer = _optimizer(list(self.parameters.values()), self.settings)
         self.step = self.epoch = self.index = self.tokens = 0  # index: of the next batch in the epoch
@@ -136,7 +147,12 @@ class Trainer:
         if self.step % every and not self._stop and not self._evaluated():
             yield from self._evaluate()
         self._save()
-        yield Record("end", self.step, {"seconds": self.seconds}, {"why": self._stop or "The plan is done."})
+        yield Record("end", self.step, {"seconds": self.seconds}, {"why": self._stop or self._why()})
+
+    def _why(self) -> str:
+        """Why a run that was not told to stop is over."""
+        over = self.stale >= self.settings.patience
+        return f"No better model in {self.stale} evaluations." if over else "The plan is done."
 
     def _evaluated(self) -> bool:
         """Whether this step was evaluated before the run was resumed."""
@@ -146,6 +162,7 @@ class Trainer:
         """One step of the optimiser."""
         torch.manual_seed(fold(self.settings.seed, NOISE, self.step))
         self.modules.train()
+        self._begin_step()
         rate = self.settings.learning_rate * learning_rate_factor(self.settings, self.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -171,7 +188,21 @@ class Trainer:
                 f"checkpoint is in {self.run.checkpoints}."
             )
         self.optimizer.step()
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
         return terms, norm
+
+    def _begin_step(self) -> None:
+        """Let the objective do what it does between steps, and forget what was gathered of weights it replaced."""
+        replaced = list(self.objective.begin_step(self.model, self.progress, self._fresh))
+        for parameter in replaced:
+            self.optimizer.state.pop(parameter, None)
+        if replaced and self.averaged is not None:
+            self.averaged.n_averaged.zero_()  # the mean begins anew: old and new weights have none
+
+    def _fresh(self) -> Autoencoder:
+        """An untrained model of the same settings, drawn from the noise of this step."""
+        return build_model(self.vae.settings.model, self.vae.codec).to(self.device)
 
     def _train_record(self, window: "_Window") -> Record:
         values = window.means()
@@ -182,7 +213,7 @@ class Trainer:
 
     def _evaluate(self) -> Iterator[Record]:
         """Measure on the validation split, keep the best, save, and say what the user should know."""
-        report = evaluate(self.model, self.valid, mutual_information=True, seed=self.settings.seed)
+        report = evaluate(self.vae.model, self.valid, mutual_information=True, seed=self.settings.seed)
         settled = self.objective.settled(self.progress)
         score = self.objective.criterion(report.distortion, report.rate)
         better = settled and score < self.best
@@ -206,7 +237,7 @@ class Trainer:
         if warning:
             yield self._notice(warning)
         if self.stale >= self.settings.patience:
-            self.stop(f"No better model in {self.stale} evaluations.")
+            self.stop(self._why())
 
     @torch.no_grad()
     def _texts(self) -> dict[str, str]:
@@ -218,7 +249,7 @@ class Trainer:
             if not isinstance(raw, str):
                 return {}
             x = self.vae.codec.collate([example]).to(self.device)
-            z = self.model.eval().posterior(x).mean
+            z = self.vae.model.eval().posterior(x).mean
             return {
                 "input": raw,
                 "reconstruction": self.vae.write(z)[0][0],
@@ -306,6 +337,20 @@ def collapse(report: Report) -> str | None:
         f"Posterior collapse: the code carries {report.rate:.2f} nats, and {report.active_units} of "
         f"{report.latent_size} units are active: the decoder ignores it. Ask for a rate, or for a higher one: --rate 8."
     )
+
+
+def average_of(model: Autoencoder, decay: float) -> AveragedModel:
+    """A copy of the model whose weights follow it as an exponential moving average (Polyak & Juditsky 1992).
+
+    The decay of update n is min(decay, (1 + n) / (10 + n)), so that the average of a short run is not its start.
+    """
+
+    def update(averaged: Sequence[Tensor], current: Sequence[Tensor], n: Tensor | int) -> None:
+        kept = min(decay, (1 + int(n)) / (10 + int(n)))
+        torch._foreach_lerp_(list(averaged), list(current), 1 - kept)
+
+    average = AveragedModel(model, device=model.device, multi_avg_fn=update)
+    return average.requires_grad_(False)
 
 
 def _optimizer(parameters: list[nn.Parameter], settings: TrainSettings) -> torch.optim.Optimizer:

@@ -71,11 +71,19 @@ def reads_pictures(vae: "TextVAE") -> bool:
 def need_text(vae: "TextVAE", name: str, code: bool = True) -> None:
     """RequestError if the model does not write text, or, where one is needed, has no code."""
     if reads_pictures(vae):
-        raise RequestError(f"The model {name} reads pictures: this command is for text. textvae evaluate works.")
-    if code and not vae.settings.model.latent_size:
+        raise RequestError(
+            f"The model {name} reads pictures: this command is for text. textvae evaluate and encode work."
+        )
+    if code:
+        need_code(vae, name)
+
+
+def need_code(vae: "TextVAE", name: str) -> None:
+    """RequestError if the model has no code."""
+    if not vae.settings.model.latent_size:
         raise RequestError(
             f"The model {name} is a plain language model, without a code: there is nothing to encode a sentence "
-            "into. textvae sample and textvae evaluate work."
+            "into. textvae sample, impute and evaluate work."
         )
 
 

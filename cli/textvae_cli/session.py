@@ -72,8 +72,12 @@ def prepare(settings: Settings, corpus: Corpus, saved: Path | None, say: Callabl
     else:
         codec = fit_codec(settings.codec, corpus.train)
         _tell_vocabulary(settings, codec, say)
-    vae = TextVAE.new(settings, codec)
-    build_objective(settings.objective)  # a wrong option is told before the corpus is encoded
+    # A run that has a checkpoint gets its weights from there, and needs no other model any more.
+    resumed = saved is not None and any((saved.parent / "checkpoints").glob("step-*"))
+    vae = TextVAE.new(settings, codec, begin=not resumed)
+    for line in vae.facts.get("begun_with", []):
+        say(line)
+    build_objective(settings.objective).attach(vae.model)  # what is wrong is told before the corpus is encoded
     train = encode_examples(corpus.train, codec, labels=corpus.train_labels)
     valid = encode_examples(corpus.valid, codec, labels=corpus.valid_labels)
     plan = settings.train

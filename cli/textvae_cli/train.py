@@ -174,6 +174,8 @@ def _next(place: Path, ready: "Session") -> str:
     model = "" if place.parent == loading.RUNS else f" --model {shlex.quote(str(place))}"
     if ready.corpus.kind == "image":
         return f"textvae evaluate FILE{model}"
+    if not ready.settings.model.latent_size:  # a plain language model has nothing to move between
+        return f"textvae sample{model}"
     ends = [text for text in map(console.clean, ready.corpus.valid[:200]) if 8 <= len(text) <= 32 and _plain(text)]
     a, b = (ends[0], ends[-1]) if len(ends) > 1 else ("A", "B")
     return f'textvae interpolate "{a}" "{b}"{model}'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from textvae.errors import RequestError
@@ -81,13 +82,28 @@ def load_examples(
     """
     from textvae_corpora.labels import renumber
 
+    split = load_split(
+        source, text_column=text_column, label_column=label_column, encoding=encoding, seed=seed, limit=limit
+    )
+    labels = split.labels if classes is None else renumber(split.labels, split.classes, classes)
+    return split.examples, labels, split.notes
+
+
+def load_split(
+    source: str,
+    *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    encoding: str = "utf-8",
+    seed: int = 0,
+    limit: int | None = None,
+) -> Split:
+    """What ``load_examples`` reads, with the names of its classes and its fingerprint."""
     options = Options(text_column, label_column, encoding, limit, seed)
     name, table = splits_of(source, options)
     which = next((key for key in ("all", "test", "valid", "train") if key in table), next(iter(table)))
     split = table[which]()
-    labels = split.labels if classes is None else renumber(split.labels, split.classes, classes)
-    note = () if which == "all" else (f"the {which} split of {name}",)
-    return split.examples, labels, (*note, *split.notes)
+    return split if which == "all" else replace(split, notes=(f"the {which} split of {name}", *split.notes))
 
 
 def _validation(source: str, options: Options) -> Split:

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from tests.toys import RECIPES, batch_of, vae_of, variants
+from tests.toys import FAMILIES, attached, batch_of, equal, vae_of, variants
 from textvae.assembly import build_objective
 from textvae.batching import Batch
-from textvae.objectives import OBJECTIVES
+from textvae.objectives import OBJECTIVES, kl
 from textvae.priors import Prior
 from textvae.schedules import SCHEDULES
 from textvae.settings import Part
 
 PAIRS = [
     pytest.param(recipe, *p.values, id=f"{recipe}-{p.id}")
-    for recipe, p in itertools.product(RECIPES, variants(OBJECTIVES))
+    for recipe, p in itertools.product(FAMILIES, variants(OBJECTIVES))
 ]
 SCHEDULED = [p for p in variants(OBJECTIVES) if "schedule" in OBJECTIVES.options(p.values[0])]
 
@@ -37,20 +37,36 @@ def terms(vae, objective, progress=0.5, seed=7):
     return objective(vae.model, Batch(batch_of(vae)), progress)
 
 
+def has_closed_kl(model, x):
+    """Whether the rate is a KL in closed form, and not an estimate, which may fall below 0."""
+    try:
+        kl_divergence(model.posterior(x), model.prior())
+    except NotImplementedError:
+        return False
+    return True
+
+
+def drawn(q, n, seed=7):
+    """The codes [n, B, Z] that an objective draws first."""
+    torch.manual_seed(seed)
+    return q.rsample(torch.Size([n]))
+
+
 @pytest.mark.parametrize(("recipe", "name", "options"), PAIRS)
 def test_terms_are_per_example_and_the_loss_falls(recipe, name, options):
     vae = vae_of(recipe)
-    objective = build_objective(Part(name=name, **options))
+    objective = attached(vae, name, **options)
     vae.model.train()
     parameters = [*vae.model.parameters(), *objective.parameters()]
     optimizer = torch.optim.Adam(parameters, 0.02)
     batch = Batch(batch_of(vae))
+    closed = has_closed_kl(vae.model, batch.x)
     losses = []
     for step in range(12):
-        found = terms(vae, objective, 0.9, seed=step)
+        found = terms(vae, objective, 0.9, seed=step % 3)  # the first and the last three under the same noise
         assert found.loss.shape == ()
         assert found.distortion.shape == found.rate.shape == (len(batch.x),)
-        assert (found.rate >= -1e-5).all()
+        assert (found.rate >= -1e-5).all() or not closed
         optimizer.zero_grad()
         found.loss.backward()
         held = {id(p) for p in objective.held_back(vae.model, 0.9)}
@@ -67,25 +83,28 @@ def test_distortion_is_the_score_of_x_and_rate_the_kl_to_the_prior_given(recipe,
     model = vae.model.eval()
     size = vae.settings.model.latent_size
     model.prior = Elsewhere(size)
-    found = terms(vae, build_objective(Part(name=name, **options)).eval())
+    found = terms(vae, attached(vae, name, **options).eval())
     q = model.posterior(batch_of(vae))
-    torch.testing.assert_close(found.rate, kl_divergence(q, model.prior()).detach(), check_stride=False)
-    if size:
-        assert (found.rate > 0.5).all()
-    torch.manual_seed(7)
-    candidates = [q.rsample(torch.Size([1])), q.mean[None]]
-    scores = [-model.log_px(batch_of(vae), z)[0] for z in candidates]
+    codes = [drawn(q, 1), drawn(q, 5), q.mean[None]]
+    if has_closed_kl(model, batch_of(vae)):
+        torch.testing.assert_close(found.rate, kl_divergence(q, model.prior()).detach(), check_stride=False)
+        if size:
+            assert (found.rate > 0.5).all()
+    elif name != "autoencoder":  # which draws a code for its rate, and scores another
+        rates = [kl(q, model.prior(), z) for z in codes]
+        assert any(torch.allclose(found.rate, rate, atol=1e-4) for rate in rates)
+    scores = [-model.log_px(batch_of(vae), z[:1])[0] for z in codes]
     assert any(torch.allclose(found.distortion, score, atol=1e-4) for score in scores)
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", FAMILIES)
 @pytest.mark.parametrize("schedule", list(SCHEDULES))
 @pytest.mark.parametrize(("name", "options"), SCHEDULED)
 def test_what_is_reported_does_not_know_the_schedule(recipe, schedule, name, options):
     vae = vae_of(recipe)
     vae.model.eval()
-    full = build_objective(Part(name=name, schedule={"name": "constant", "beta": 1.0}, **options))
-    other = build_objective(Part(name=name, schedule=schedule, **options))
+    full = attached(vae, name, schedule={"name": "constant", "beta": 1.0}, **options).eval()
+    other = attached(vae, name, schedule=schedule, **options).eval()
     one, two = (terms(vae, objective, 0.02) for objective in (full, other))
     assert torch.equal(one.distortion, two.distortion)
     assert torch.equal(one.rate, two.rate)
@@ -94,6 +113,16 @@ def test_what_is_reported_does_not_know_the_schedule(recipe, schedule, name, opt
     assert float(two.beta) == pytest.approx(beta)
     cost = (one.loss - one.distortion.mean()).detach()
     torch.testing.assert_close(two.loss.detach(), one.distortion.mean().detach() + beta * cost, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "options"), variants(OBJECTIVES))
+def test_every_objective_goes_with_the_default_model_and_may_be_attached_twice(name, options):
+    vae = vae_of("sentences/lstm")
+    objective = build_objective(Part(name=name, **options))
+    objective.attach(vae.model)
+    before = {key: value.clone() for key, value in objective.state_dict().items()}
+    objective.attach(vae.model)
+    assert equal(before, objective.state_dict())
 
 
 @pytest.mark.parametrize(("name", "options"), variants(OBJECTIVES))

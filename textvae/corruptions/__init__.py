@@ -8,6 +8,10 @@ CORRUPTIONS: Registry[Corruption] = Registry(
     {
         "none": "textvae.corruptions.base:NoCorruption",
         "word_dropout": "textvae.corruptions.word_dropout:WordDropout",
+        "masking": "textvae.corruptions.masking:Masking",
+        "deletion": "textvae.corruptions.deletion:Deletion",
+        "gaussian": "textvae.corruptions.gaussian:GaussianNoise",
+        "salt_and_pepper": "textvae.corruptions.salt_and_pepper:SaltAndPepper",
     },
 )
 

@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 
 from textvae.codecs.base import EOS, UNK
-from textvae.corruptions.base import Corruption
-from textvae.errors import RequestError
+from textvae.corruptions.base import Corruption, probability
 
 
 class WordDropout(Corruption):
@@ -13,9 +12,7 @@ class WordDropout(Corruption):
 
     def __init__(self, rate: float = 0.3):
         super().__init__()
-        if not 0 <= rate <= 1:
-            raise RequestError(f"Word dropout's rate is a probability, from 0 to 1; {rate} is not.")
-        self.rate = rate
+        self.rate = probability("Word dropout's rate", rate)
 
     def corrupt(self, x: Tensor) -> Tensor:
         """Ids x [B, T]; PAD, BOS and EOS stay."""

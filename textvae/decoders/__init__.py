@@ -6,6 +6,8 @@ from textvae.registry import Registry
 DECODERS: Registry[Decoder] = Registry(
     "decoder",
     {
+        "dilated_conv": "textvae.decoders.dilated_conv:DilatedConvDecoder",
+        "inputless": "textvae.decoders.inputless:InputlessDecoder",
         "lstm": "textvae.decoders.lstm:LSTMDecoder",
         "mlp": "textvae.decoders.mlp:MLPDecoder",
     },

@@ -8,13 +8,18 @@ from torch import Tensor, nn
 from textvae.decoders.base import AutoregressiveDecoder, State
 from textvae.errors import RequestError
 from textvae.layers import MAX_LAYERS, dense
+from textvae.regularisation import EmbeddingDropout, LockedDropout, WeightDrop
+
+FEW = 16  # rows: nn.LSTM lays its weights out anew at each call, which takes longer than one step of so few
 
 
 class LSTMDecoder(AutoregressiveDecoder):
     """Predicts each word from the words before it and z.
 
     ``z_to`` says where z enters: the initial ``state`` (Bowman et al.), every ``input`` beside the word's
-    embedding (He et al. 2019), or ``both``. ``dropout`` falls on embeddings and on the states that leave a layer.
+    embedding (He et al. 2019), or ``both``. ``dropout`` falls on embeddings and on the states that leave a layer;
+    ``locked`` keeps its mask through a sentence, ``embedding_dropout`` drops whole words and ``weight_drop``
+    connections between states (Merity et al. 2018, see regularisation.py).
     """
 
     def __init__(
@@ -26,6 +31,9 @@ class LSTMDecoder(AutoregressiveDecoder):
         layers: int = 1,
         z_to: Literal["state", "input", "both"] = "both",
         dropout: float = 0.5,
+        locked: bool = False,
+        weight_drop: float = 0.0,
+        embedding_dropout: float = 0.0,
     ):
         super().__init__()
         if not 1 <= layers <= MAX_LAYERS:
@@ -39,7 +47,8 @@ class LSTMDecoder(AutoregressiveDecoder):
         self.lstms = nn.ModuleList(
             nn.LSTM(hidden_size if i else first, hidden_size, batch_first=True) for i in range(layers)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout: nn.Module = LockedDropout(dropout) if locked else nn.Dropout(dropout)
+        self.weight_drop, self.embedding_dropout = WeightDrop(weight_drop), EmbeddingDropout(embedding_dropout)
 
     def forward(self, z: Tensor, x: Tensor) -> Tensor:
         """z [N, Z] and ids x [N, T] to hidden [N, T-1, H]."""
@@ -61,12 +70,17 @@ class LSTMDecoder(AutoregressiveDecoder):
 
     def _run(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         h, c, z = state
-        inputs = self.dropout(self.embedding(tokens))
+        inputs = self.dropout(self.embedding_dropout(self.embedding, tokens))
         if self.z_to_input:
             inputs = torch.cat([inputs, z[:, None].expand(-1, tokens.shape[1], -1)], -1)
         last = []
         for i, lstm in enumerate(self.lstms):
-            inputs, ends = lstm(inputs, (h[None, :, i].contiguous(), c[None, :, i].contiguous()))
+            if tokens.shape[1] == 1 and len(tokens) < FEW and not self.training:
+                ends = torch.lstm_cell(inputs[:, 0], (h[:, i], c[:, i]), *lstm.parameters())
+                inputs, ends = ends[0][:, None], (ends[0][None], ends[1][None])
+            else:
+                first = h[None, :, i].contiguous(), c[None, :, i].contiguous()
+                inputs, ends = self.weight_drop(lstm, inputs, first)
             inputs = self.dropout(inputs)
             last.append(ends)
         h, c = (torch.cat(parts).transpose(0, 1) for parts in zip(*last))

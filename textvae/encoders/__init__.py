@@ -6,6 +6,8 @@ from textvae.registry import Registry
 ENCODERS: Registry[Encoder] = Registry(
     "encoder",
     {
+        "bag": "textvae.encoders.bag:BagEncoder",
+        "conv": "textvae.encoders.conv:ConvEncoder",
         "lstm": "textvae.encoders.lstm:LSTMEncoder",
         "mlp": "textvae.encoders.mlp:MLPEncoder",
         "none": "textvae.encoders.none:NoEncoder",

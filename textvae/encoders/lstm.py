@@ -1,6 +1,6 @@
 """LSTM encoder of sentences (Bowman et al. 2015), in one direction or two."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from textvae.codecs.base import PAD
 from textvae.encoders.base import Encoder
 from textvae.errors import RequestError
 from textvae.layers import MAX_LAYERS, reverse_padded
+from textvae.regularisation import EmbeddingDropout, LockedDropout, WeightDrop
 
 
 class LSTMEncoder(Encoder):
@@ -17,7 +18,10 @@ class LSTMEncoder(Encoder):
     ``pooling`` takes the last state (Bowman et al.) or the mean or maximum over the states, which keeps early
     words in reach (Long et al. 2019). The sequence is not packed: states past the end are computed and left
     out, which is quicker, and the backward direction reads each sentence reversed within its own length.
+    ``locked``, ``weight_drop`` and ``embedding_dropout`` are those of the LSTM decoder.
     """
+
+    counterparts: ClassVar = {"embedding.": "embedding.", "lstms.": "forwards."}
 
     def __init__(
         self,
@@ -28,6 +32,9 @@ class LSTMEncoder(Encoder):
         bidirectional: bool = False,
         dropout: float = 0.0,
         pooling: Literal["last", "mean", "max"] = "last",
+        locked: bool = False,
+        weight_drop: float = 0.0,
+        embedding_dropout: float = 0.0,
     ):
         super().__init__()
         if not 1 <= layers <= MAX_LAYERS:
@@ -41,19 +48,20 @@ class LSTMEncoder(Encoder):
         self.backwards = nn.ModuleList(
             nn.LSTM(n, hidden_size, batch_first=True) for n in (sizes[:-1] if bidirectional else [])
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout: nn.Module = LockedDropout(dropout) if locked else nn.Dropout(dropout)
+        self.weight_drop, self.embedding_dropout = WeightDrop(weight_drop), EmbeddingDropout(embedding_dropout)
         self.output_size = sizes[-1]
 
     def forward(self, x: Tensor) -> Tensor:
         """Ids x [B, T] to features [B, output_size]."""
         mask = x != PAD
         lengths = mask.sum(1)
-        states = self.embedding(x)
+        states = self.embedding_dropout(self.embedding, x)
         for i, lstm in enumerate(self.forwards):
             inputs = self.dropout(states)
-            states = lstm(inputs)[0]
+            states = self.weight_drop(lstm, inputs)[0]
             if self.backwards:
-                backward = self.backwards[i](reverse_padded(inputs, lengths))[0]
+                backward = self.weight_drop(self.backwards[i], reverse_padded(inputs, lengths))[0]
                 states = torch.cat([states, reverse_padded(backward, lengths)], -1)
         return self.dropout(self._pool(states.float(), mask, lengths))
 

@@ -42,13 +42,15 @@ class LatentStatistics:
         """I(x; z) = E log q(z|x) / q(z) in nats, with q(z) the mixture of all posteriors of the split.
 
         (Hoffman & Johnson 2016.) A split of over 20,000 examples is represented by its first ones, and of
-        over 2,000 by that many codes, evenly spaced; the estimate cannot exceed the log of the split's size.
+        over 2,000 by that many codes, evenly spaced (fewer for a posterior that says its densities are dear, a
+        flow); the estimate cannot exceed the log of the split's size.
         """
         if not self.size:
             return 0.0
         codes = torch.cat(self._codes)
         own = torch.cat([q.log_prob(z) for q, z in zip(self._posteriors, self._codes)])
-        every = torch.arange(0, len(codes), max(1, len(codes) // QUERIES), device=codes.device)
+        queries = QUERIES // getattr(self._posteriors[0], "log_prob_cost", 1)
+        every = torch.arange(0, len(codes), max(1, len(codes) // queries), device=codes.device)
         total = 0.0
         for rows in every.split(64):
             mixture = torch.cat([q.log_prob(codes[rows, None]) for q in self._posteriors], -1)

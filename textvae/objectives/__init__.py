@@ -10,6 +10,12 @@ OBJECTIVES: Registry[Objective] = Registry(
         "free_bits": "textvae.objectives.free_bits:FreeBits",
         "target_rate": "textvae.objectives.target_rate:TargetRate",
         "autoencoder": "textvae.objectives.autoencoder:PlainAutoencoder",
+        "iwae": "textvae.objectives.iwae:IWAE",
+        "lagging": "textvae.objectives.lagging:Lagging",
+        "pretrained_autoencoder": "textvae.objectives.pretrained_autoencoder:PretrainedAutoencoder",
+        "semi_amortised": "textvae.objectives.semi_amortised:SemiAmortised",
+        "wae_mmd": "textvae.objectives.wae_mmd:WassersteinMMD",
+        "adversarial": "textvae.objectives.adversarial:Adversarial",
     },
 )
 

@@ -1,15 +1,16 @@
 """What every objective does, the terms it reports, and the KL divergence that most are made of."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, kl_divergence
+from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
+from textvae.errors import RequestError
 from textvae.schedules import Constant, Schedule
 
 
@@ -31,6 +32,22 @@ class Objective(nn.Module, ABC):
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms of one batch, at ``progress`` from 0 to 1 through the run."""
 
+    def attach(self, model: Autoencoder) -> None:
+        """Make what needs the model's sizes; RequestError, with the reason, where the two do not go together.
+
+        Called once the model is built and before the optimiser is, perhaps more than once.
+        """
+
+    def begin_step(
+        self, model: Autoencoder, progress: float, fresh: Callable[[], Autoencoder]
+    ) -> Iterable[nn.Parameter]:
+        """What happens between two steps: a turn that passes, or weights replaced by those of a ``fresh`` model.
+
+        Returns the parameters that were replaced, of which the optimiser then forgets what it gathered. What
+        happens once, or in turns, is noted in buffers: they are saved, so that a resumed run does the same.
+        """
+        return ()
+
     def held_back(self, model: Autoencoder, progress: float) -> Iterable[nn.Parameter]:
         """Parameters that this step leaves alone (a lagging encoder's decoder, layers that wait their turn)."""
         return ()
@@ -42,6 +59,54 @@ class Objective(nn.Module, ABC):
     def criterion(self, distortion: float, rate: float) -> float:
         """What the best model has the least of, on validation data: −ELBO, unless an objective says otherwise."""
         return distortion + rate
+
+
+def latent_size(model: Autoencoder) -> int:
+    """The size Z of the model's codes, 0 for one without."""
+    return model.prior().event_shape[0]
+
+
+def need_code(model: Autoencoder, method: str) -> None:
+    """Raise RequestError if the model has no code."""
+    if not latent_size(model):
+        raise RequestError(f"{method} needs a code, and this model has none (model.latent_size is 0).")
+
+
+def need_normal(model: Autoencoder, method: str) -> None:
+    """Raise RequestError unless the model's posterior is a normal distribution with diagonal covariance."""
+    if not _is_normal(_any_posterior(model)):
+        name = type(model.posterior_head).__name__
+        raise RequestError(
+            f"{method} needs a mean and a variance of each dimension, which the posterior {name} does not give: take "
+            "model.posterior.name=diagonal_normal."
+        )
+
+
+def need_dimensions(model: Autoencoder, method: str) -> None:
+    """Raise RequestError unless posterior and prior have a KL of each dimension."""
+    try:
+        kl_per_dimension(_any_posterior(model), model.prior())
+    except (TypeError, NotImplementedError):
+        q, p = type(model.posterior_head).__name__, type(model.prior).__name__
+        raise RequestError(
+            f"{method} needs the KL of each dimension, which the posterior {q} and the prior {p} do not give: take "
+            "diagonal_normal and standard_normal, or a floor on the whole rate (free_bits with per=batch)."
+        ) from None
+
+
+def _is_normal(q: Distribution) -> bool:
+    return isinstance(q, Independent) and isinstance(q.base_dist, Normal)
+
+
+@torch.no_grad()
+def _any_posterior(model: Autoencoder) -> Distribution:
+    """The posterior of made-up features, to see what it can do."""
+    head = model.posterior_head
+    training = head.training
+    try:
+        return head.eval()(torch.zeros(2, model.encoder.output_size, device=model.device))
+    finally:
+        head.train(training)
 
 
 def kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:

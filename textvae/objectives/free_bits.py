@@ -8,7 +8,7 @@ from torch import Tensor
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
 from textvae.errors import RequestError
-from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension
+from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension, need_dimensions
 from textvae.schedules import Schedule
 
 
@@ -30,6 +30,11 @@ class FreeBits(Objective):
         if nats < 0:
             raise RequestError(f"Free bits are a floor of 0 nats or more; {nats} is not.")
         self.nats, self.per, self.schedule = nats, per, schedule or self.schedule
+
+    def attach(self, model: Autoencoder) -> None:
+        """Refuse a posterior or prior without a KL per dimension, where the floor is one of dimensions."""
+        if self.per != "batch":
+            need_dimensions(model, f"Free bits per {self.per}")
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms, with the rate of the loss floored."""

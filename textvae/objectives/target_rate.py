@@ -9,7 +9,7 @@ from torch import Tensor
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
 from textvae.errors import RequestError
-from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension
+from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension, need_dimensions
 from textvae.objectives.free_bits import floored
 
 
@@ -41,6 +41,11 @@ class TargetRate(Objective):
             raise RequestError(f"The multiplier's start is a number over 0; {start} is not.")
         self.rate, self.method, self.speed = rate, method, speed
         self.register_buffer("log_multiplier", torch.tensor(math.log(start)))
+
+    def attach(self, model: Autoencoder) -> None:
+        """Refuse a posterior or prior without a KL per dimension, where the minimum is one of dimensions."""
+        if self.method == "minimum":
+            need_dimensions(model, "A minimum rate spread over the dimensions")
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms; β is the multiplier, or 1."""

@@ -4,7 +4,13 @@ from textvae.posteriors.base import Posterior
 from textvae.registry import Registry
 
 POSTERIORS: Registry[Posterior] = Registry(
-    "posterior", {"diagonal_normal": "textvae.posteriors.diagonal_normal:DiagonalNormal"}
+    "posterior",
+    {
+        "diagonal_normal": "textvae.posteriors.diagonal_normal:DiagonalNormal",
+        "batch_norm": "textvae.posteriors.batch_norm:BatchNormNormal",
+        "iaf": "textvae.posteriors.iaf:InverseAutoregressiveFlow",
+        "von_mises_fisher": "textvae.posteriors.von_mises_fisher:VonMisesFisherPosterior",
+    },
 )
 
 __all__ = ["POSTERIORS", "Posterior"]

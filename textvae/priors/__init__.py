@@ -3,6 +3,15 @@
 from textvae.priors.base import Prior
 from textvae.registry import Registry
 
-PRIORS: Registry[Prior] = Registry("prior", {"standard_normal": "textvae.priors.standard_normal:StandardNormal"})
+PRIORS: Registry[Prior] = Registry(
+    "prior",
+    {
+        "standard_normal": "textvae.priors.standard_normal:StandardNormal",
+        "flow": "textvae.priors.flow:FlowPrior",
+        "mixture": "textvae.priors.mixture:Mixture",
+        "vamp": "textvae.priors.vamp:VampPrior",
+        "uniform_sphere": "textvae.priors.uniform_sphere:UniformSphere",
+    },
+)
 
 __all__ = ["PRIORS", "Prior"]

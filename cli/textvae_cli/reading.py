@@ -1,0 +1,33 @@
+"""A file of examples for a model that is at hand."""
+
+from typing import TYPE_CHECKING
+
+from textvae.errors import RequestError
+from textvae_cli import console, loading
+
+if TYPE_CHECKING:
+    from textvae import TextVAE
+    from textvae_corpora import Split
+
+
+def read_for(
+    vae: "TextVAE",
+    name: str,
+    file: str,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    encoding: str = "utf-8",
+    limit: int | None = None,
+) -> "Split":
+    """The examples of ``file``, in order; RequestError if they are not of the kind that the model reads."""
+    from textvae_cli.render import waiting
+    from textvae_corpora import load_split
+
+    with waiting(f"reading {file}"):
+        split = load_split(file, text_column=text_column, label_column=label_column, encoding=encoding, limit=limit)
+    if (split.kind == "image") != loading.reads_pictures(vae):
+        holds, reads = ("pictures", "text") if split.kind == "image" else ("text", "pictures")
+        raise RequestError(f"{file} holds {holds}, and the model {name} reads {reads}.")
+    for note in split.notes:
+        console.say(f"{file}: {note}")
+    return split

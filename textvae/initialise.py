@@ -1,0 +1,101 @@
+"""A new model that begins where a trained one is (Yang et al. 2017, §4: a language model's weights)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from textvae import model_folder, tensors
+from textvae.autoencoder import Autoencoder
+from textvae.codecs import Codec
+from textvae.errors import RequestError
+from textvae.settings import ModelSettings
+
+Side = Literal["encoder", "decoder"]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """How many of the tensors of one side of a model came from the model ``source``."""
+
+    side: Side
+    count: int
+    total: int
+    source: str
+
+    def __str__(self) -> str:
+        return f"the {self.side} begins with {self.count} of its {self.total} tensors from {self.source}"
+
+
+def initialise(model: Autoencoder, codec: Codec, settings: ModelSettings) -> list[Taken]:
+    """Copy into a new ``model`` what its settings ask for; without such a setting nothing is read.
+
+    ``decoder_from`` takes the decoder and the likelihood's last layer. ``encoder_from`` takes the encoder of a
+    model that has one, and of a language model those tensors of the decoder that do the encoder's work. Where
+    the new decoder reads z beside the words and the old one does not, the columns for z stay as they were drawn.
+
+    Raises RequestError for another vocabulary, and where a tensor has no place in the new model.
+    """
+    wanted: list[tuple[Side, str | None]] = [("encoder", settings.encoder_from), ("decoder", settings.decoder_from)]
+    return [_take(model, codec, settings, side, name) for side, name in wanted if name is not None]
+
+
+def _take(model: Autoencoder, codec: Codec, settings: ModelSettings, side: Side, name: str) -> Taken:
+    source, other, found, _ = model_folder.load(model_folder.find(name))
+    if other.fingerprint != codec.fingerprint:
+        raise RequestError(
+            f"The {side} cannot begin with {name}: its vocabulary is another. Train that model on the same corpus "
+            "with the same codec (the settings under codec)."
+        )
+    modules = ("encoder",) if side == "encoder" else ("decoder", "likelihood")
+    own = _named(model, modules)
+    given = _named(source, modules)
+    if side == "encoder" and not given:
+        given = _renamed(_named(source, ("decoder",)), model.encoder.counterparts)
+    wider = settings.latent_size - found.model.latent_size if side == "decoder" else 0
+    misfits = [_misfit(key, value, own, wider) for key, value in given.items()]
+    reasons = [reason for reason in misfits if reason]
+    if not given:
+        reasons = [f"the {side} {getattr(settings, side).name!r} has no tensors in common with it"]
+    elif side == "decoder" and _ties(model, given) != _ties(source, given):
+        reasons = ["one of them ties its embedding to its last layer (model.likelihood.tied), the other does not"]
+    if reasons:
+        raise RequestError(
+            f"The {side} cannot begin with {name}: {'; '.join(reasons[:4])}. "
+            "Give both models the same parts and options."
+        )
+    with torch.no_grad():
+        for key, value in given.items():
+            place = own[key]
+            (place if place.shape == value.shape else place[:, : value.shape[1]]).copy_(value)
+    return Taken(side, len(given), len(own), name)
+
+
+def _named(model: Autoencoder, modules: tuple[str, ...]) -> dict[str, Tensor]:
+    """Those of the model's tensors that stand in the given modules, tied ones once."""
+    return {key: value for key, value in tensors.state(model).items() if key.partition(".")[0] in modules}
+
+
+def _renamed(decoder: dict[str, Tensor], counterparts: Mapping[str, str]) -> dict[str, Tensor]:
+    """A decoder's tensors under the names of the encoder's that do the same work."""
+    return {
+        f"encoder.{new}{key.removeprefix(f'decoder.{old}')}": value
+        for key, value in decoder.items()
+        for old, new in counterparts.items()
+        if key.startswith(f"decoder.{old}")
+    }
+
+
+def _misfit(key: str, value: Tensor, own: dict[str, Tensor], wider: int) -> str:
+    """Why the tensor has no place in the new model, or nothing."""
+    if key not in own:
+        return f"{key} has no place in this model"
+    place, size = own[key].shape, value.shape
+    with_z = len(size) == 2 and place == (size[0], size[1] + wider) and wider > 0  # z comes after the word
+    return "" if place == size or with_z else f"{key} is {list(size)} there and {list(place)} here"
+
+
+def _ties(model: Autoencoder, keys: Mapping[str, Tensor]) -> dict[str, str]:
+    return {key: first for key, first in tensors.aliases(model).items() if first in keys and key != first}

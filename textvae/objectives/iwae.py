@@ -1,0 +1,62 @@
+"""The importance-weighted bound of K codes (Burda et al. 2016), and its doubly reparameterised gradient."""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, Normal
+
+from textvae.autoencoder import Autoencoder
+from textvae.batching import Batch
+from textvae.errors import RequestError
+from textvae.objectives.base import Objective, Terms, kl, need_normal
+
+
+class IWAE(Objective):
+    """loss = −log 1/K Σ_k w_k, with w_k = p(x|z_k) p(z_k) / q(z_k|x) and K = ``samples`` (Burda et al., eq. 8).
+
+    - ``standard``: the gradient of that estimate, whose signal for the encoder fades beside its noise as K grows
+      (Rainforth et al. 2018);
+    - ``dreg``: the same gradient in expectation, with less variance: the score of q is reparameterised once more,
+      and the encoder's part is Σ_k w̃_k² ∂log w_k/∂z_k ∂z_k/∂φ (Tucker et al. 2019, eq. 8).
+
+    What is reported, and what the best model is chosen by, is the ELBO's distortion and rate, of the first code.
+    """
+
+    def __init__(self, samples: int = 5, gradient: Literal["standard", "dreg"] = "standard"):
+        super().__init__()
+        if samples < 1:
+            raise RequestError(f"An importance-weighted bound has 1 sample or more; {samples} is too few.")
+        self.samples, self.gradient = samples, gradient
+
+    def attach(self, model: Autoencoder) -> None:
+        """Refuse dreg for a posterior whose density cannot be held fixed."""
+        if self.gradient == "dreg":
+            need_normal(model, "The doubly reparameterised gradient")
+
+    def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
+        """The bound's loss; distortion and rate of the first code."""
+        q, p = model.posterior(batch.x), model.prior()
+        z = q.rsample(torch.Size([self.samples]))
+        doubly = self.gradient == "dreg" and z.requires_grad
+        log_px = model.log_px(batch.x, z)
+        log_w = log_px + p.log_prob(z) - (fixed(q) if doubly else q).log_prob(z)
+        bound = log_w.logsumexp(0) - math.log(self.samples)
+        if doubly:
+            bound = _doubly_reparameterised(bound, log_w, z)
+        return Terms(-bound.mean(), -log_px[0].detach(), kl(q, p, z).detach(), 1.0)
+
+
+def fixed(q: Distribution) -> Distribution:
+    """The diagonal normal q with parameters that pass no gradient on."""
+    return Independent(Normal(q.mean.detach(), q.stddev.detach(), validate_args=False), 1, validate_args=False)
+
+
+def _doubly_reparameterised(bound: Tensor, log_w: Tensor, z: Tensor) -> Tensor:
+    """The value of ``bound`` [B], with the gradient of Tucker et al. by way of log w [K, B] of codes z [K, B, Z]."""
+    share = log_w.detach().softmax(0)
+    # The generative parameters get w̃ ∂log w; what flows into z is multiplied by w̃ once more, which makes it w̃².
+    z.register_hook(lambda gradient: share[..., None] * gradient)
+    surrogate = (share * log_w).sum(0)
+    return surrogate + (bound - surrogate).detach()
