@@ -120,14 +120,18 @@ class TextVAE:
         return [Step(i / (steps - 1), *pair) for i, pair in enumerate(zip(*self.write(z, decoding)))]
 
     def sample(self, n: int = 1, decoding: Decoding | None = None, seed: int | None = None) -> list[Sample]:
-        """``n`` draws: z from the prior, x from p(x|z). ``seed`` makes them repeatable."""
+        """``n`` draws of z from the prior, each with its most probable x; ``seed`` makes them repeatable.
+
+        ``Decoding("sample")`` draws x from p(x|z) as well; a model without a code does that anyway.
+        """
+        decoding = decoding or Decoding("beam" if self.settings.model.latent_size else "sample")
         with torch.random.fork_rng(enabled=seed is not None):
             if seed is not None:
                 torch.manual_seed(seed)
             samples: list[Sample] = []
             for size in _pieces(n, 256):
                 z = self.model.prior().sample(torch.Size([size]))
-                samples += map(Sample, *self.write(z, decoding or Decoding("sample")))
+                samples += map(Sample, *self.write(z, decoding))
             return samples
 
     def reconstruct(self, raw: Sequence[Any], samples: int = 0, decoding: Decoding | None = None) -> list[list[Any]]:

@@ -79,7 +79,7 @@ def _measure_samples(
 ) -> dict[str, float | int]:
     from dataclasses import asdict
 
-    from textvae import TextVAE
+    from textvae import Decoding, TextVAE
     from textvae.codecs.tokens import TokenCodec
     from textvae.evaluation.judge import fit_language_model
     from textvae.evaluation.samples import evaluate_samples
@@ -101,7 +101,7 @@ def _measure_samples(
     if judging.settings.model.latent_size:
         raise RequestError(f"{judge} is not a language model: train one with --recipe sentences/language_model.")
     with waiting(f"writing {samples:,} samples"):
-        written = [sample.raw for sample in vae.sample(samples, seed=seed)]
+        written = [sample.raw for sample in vae.sample(samples, Decoding("sample"), seed=seed)]
     return asdict(evaluate_samples(written, text, training, judging, fit))
 
 

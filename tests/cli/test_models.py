@@ -216,3 +216,18 @@ def test_evaluate_measures_samples(textvae, tiny):
     assert found["samples"] == 8
     assert found["forward_perplexity"] > 1
     assert 0 <= found["verbatim"] <= 1
+
+
+def test_sample_writes_the_best_sentence_of_a_code_unless_words_are_to_be_drawn(textvae, tiny):
+    from textvae import Decoding, TextVAE
+
+    vae = TextVAE.from_pretrained(tiny)
+    for words, decoding in (
+        ((), Decoding("beam")),
+        (("--decode", "greedy"), Decoding("greedy")),
+        (("--temperature", "1.0"), Decoding("sample")),
+        (("--top-k", "3"), Decoding("sample", top_k=3)),
+    ):
+        result = textvae("sample", "-n", 5, "--seed", 4, "--model", tiny, "--json", *words)
+        texts = [sample["text"] for sample in json.loads(result.stdout)["samples"]]
+        assert texts == [sample.raw for sample in vae.sample(5, decoding, seed=4)]
