@@ -19,7 +19,7 @@ lint: .venv/installed
 check: lint test
 
 bench: .venv/installed
-	$(BIN)/python -m tests.perf.bench
+	$(BIN)/python -m tests.perf.bench --page docs/speed.md
 
 clean:
 	rm -rf .venv dist

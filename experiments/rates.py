@@ -28,6 +28,16 @@ SHORT = 8  # words
 DRAWS = 1000
 
 
+ABOUT = """\
+Everyday sentences ({corpus}, {n:,} test sentences), one model for each rate asked for, in nats per sentence at β = 1.
+*Exact* is the share of test sentences that come back letter by letter from the posterior mean (beam 5). *ppl* is the
+perplexity under a separate language model, trained on the same split: of {draws:,} codes drawn from the prior, each
+with its most probable sentence (what `textvae sample` writes), and with words drawn at temperature 1; and of what
+stands half-way between {pairs} pairs of test sentences. Real test sentences have **{real:.1f}**. The `flow` prior (real
+NVP) is learned with the model. Seed 0; CPU-seconds of one core of an AMD EPYC with AVX-512 bf16 that was shared with
+other work."""
+
+
 def train(out: Path, epochs: int, *more: str) -> list[str]:
     """Run ``textvae train`` to its end, resuming what is there; returns the command."""
     begun = (out / "config.toml").exists()
@@ -142,13 +152,7 @@ def page(rows: dict[str, dict[str, float] | None], real: float, n: int, argument
         [
             "# How much should the code carry?",
             "",
-            f"Everyday sentences ({CORPUS}, {n:,} test sentences), one model for each rate asked for, in nats per",
-            "sentence at β = 1. *Exact* is the share of test sentences that come back letter by letter from the",
-            "posterior mean (beam 5). *ppl* is the perplexity under a separate language model, trained on the same",
-            f"split: of {DRAWS:,} codes drawn from the prior, each with its most probable sentence (what",
-            "`textvae sample` writes), and with words drawn at temperature 1; and of what stands half-way between",
-            f"{DRAWS // 2} pairs of test sentences. Real test sentences have **{real:.1f}**. Seed 0; CPU-seconds of one",
-            "core of an AMD EPYC with AVX-512 bf16, shared with other work. The `flow` prior (real NVP) is learned with the model.",
+            ABOUT.format(corpus=CORPUS, n=n, draws=DRAWS, pairs=DRAWS // 2, real=real),
             "",
             *lines,
             "",
