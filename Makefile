@@ -6,7 +6,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 .PHONY: demo test lint check bench pretrained clean
 
 demo: .venv/installed
-	$(BIN)/textvae interpolate --model textvae/pretrained/tatoeba "I am tired." "Where is the station?"
+	$(BIN)/textvae interpolate --model textvae/pretrained/tatoeba "I am tired." "She wants to learn how to swim."
 
 test: .venv/installed
 	$(BIN)/python -m pytest
