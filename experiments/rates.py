@@ -2,8 +2,8 @@
 
     python experiments/rates.py --out runs/rates --rows standard_normal:16 flow:16 flow:24 --epochs 10
 
-A run that is there already is resumed or, once it has ended, only measured; a row without a model is printed as
-not run. The language model that judges fluency is trained on the same split, with the same regularisation.
+A run that is there already is resumed or, once it has ended and been measured, only printed; a row without a model is
+printed as not run. The language model that judges fluency is trained on the same split.
 """
 
 import argparse
@@ -104,7 +104,10 @@ def main() -> None:
             train(place, arguments.epochs, "--rate", rate, "--set", f"model.prior.name={prior}", *size)
         rows[name] = None
         if (place / "model" / CONFIG).exists():
-            rows[name] = {**measure(TextVAE.from_pretrained(place), judge, test), **cost(place)}
+            measured = place / "measured.json"
+            if not measured.exists():
+                measured.write_text(json.dumps(measure(TextVAE.from_pretrained(place), judge, test)))
+            rows[name] = {**json.loads(measured.read_text()), **cost(place)}
             print(json.dumps({"row": name, "real": real, **rows[name]}), flush=True)
     arguments.page.write_text(page(rows, real, len(test), arguments), encoding="utf-8")
 
