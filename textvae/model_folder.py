@@ -88,11 +88,13 @@ def find(name: str | Path | None) -> Path:
         return path
     if (path / "model" / CONFIG).exists():
         return path / "model"
-    if path.exists():
+    if (path / "config.toml").exists():
         raise RequestError(
-            f"{path} is not a model: there is no {CONFIG} in it. A run that was stopped before its first evaluation "
-            f"has none yet; textvae train --resume --out {path} goes on."
+            f"{path} is a run without a model yet: it was stopped before its first evaluation. "
+            f"textvae train --resume --out {path} goes on."
         )
+    if path.exists():
+        raise RequestError(f"{path} is not a model: there is no {CONFIG} in it. See textvae models.")
     if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/", "~")):
         return _download(name)
     raise RequestError(f"There is no model {str(name)!r}: no such folder. See textvae models for those that are here.")
