@@ -70,7 +70,7 @@ def test_resume_is_exact_within_every_turn_and_across_the_end_of_them(tmp_path, 
 
 
 def test_outside_training_nothing_is_gathered():
-    vae = vae_of("sentences/lstm")
+    vae = vae_of("sentences/free_bits")
     objective = Lagging().eval()
     objective(vae.model.eval(), Batch(batch_of(vae)), 0.5)
     assert not objective.sums.any()

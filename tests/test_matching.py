@@ -56,7 +56,7 @@ def test_the_gradient_is_reversed_and_the_value_is_not():
 
 
 def test_one_step_teaches_the_discriminator_to_tell_and_the_encoder_not_to_be_told():
-    vae = vae_of("sentences/lstm")
+    vae = vae_of("sentences/free_bits")
     objective = Adversarial(hidden_size=8)
     objective.attach(vae.model)
     batch = Batch(batch_of(vae))
@@ -96,13 +96,13 @@ def test_a_discriminator_starts_from_the_seed_and_trains(tmp_path):
 
 
 def test_an_adversarial_objective_without_its_model_says_so():
-    vae = vae_of("sentences/lstm")
+    vae = vae_of("sentences/free_bits")
     with pytest.raises(RequestError, match="attach"):
         Adversarial()(vae.model, Batch(batch_of(vae)), 0.5)
 
 
 def test_refinement_lowers_the_loss_and_is_part_of_training_only():
-    vae = vae_of("sentences/lstm")
+    vae = vae_of("sentences/free_bits")
     vae.model.eval()  # no dropout: the loss differs by the posterior alone
     batch = Batch(batch_of(vae))
     refined = SemiAmortised(steps=20, speed=0.1)
@@ -117,7 +117,7 @@ def test_refinement_lowers_the_loss_and_is_part_of_training_only():
 
 
 def test_refinement_is_cut_at_its_clip_and_passes_a_gradient_to_the_encoder():
-    vae = vae_of("sentences/lstm")
+    vae = vae_of("sentences/free_bits")
     batch = Batch(batch_of(vae))
     q = vae.model.eval().posterior(batch.x)
     refined = SemiAmortised(steps=3, speed=1.0, clip=1e-3)._refined(vae.model, batch, q, 0.5)
@@ -164,7 +164,7 @@ def test_resume_is_exact_before_at_and_after_the_reset(tmp_path, monkeypatch):
 
 
 def test_the_phases_of_pretraining():
-    vae = vae_of("sentences/lstm")
+    vae = vae_of("sentences/free_bits")
     batch, objective = Batch(batch_of(vae)), PretrainedAutoencoder(0.2, warmup=0.5)
     beta = [float(objective(vae.model, batch, p).beta) for p in (0.0, 0.19, 0.2, 0.4, 0.6, 1.0)]
     assert beta == pytest.approx([0.0, 0.0, 0.0, 0.5, 1.0, 1.0])
@@ -182,7 +182,7 @@ def test_what_needs_a_code_refuses_a_model_without_one(objective):
 
 @pytest.mark.parametrize("objective", [FreeBits(), TargetRate(8.0, "minimum"), PretrainedAutoencoder()], ids=str)
 def test_a_floor_on_dimensions_refuses_a_posterior_without_a_kl_of_each(objective):
-    vae = vae_of("sentences/lstm")
+    vae = vae_of("sentences/free_bits")
     head = vae.model.posterior_head
     forward = head.forward
     objective.attach(vae.model)

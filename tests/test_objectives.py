@@ -33,7 +33,7 @@ def test_free_bits_floor_each_dimension_of_each_example():
 
 @pytest.mark.parametrize("per", ["dimension", "example", "batch"])
 def test_below_the_floor_the_rate_has_no_gradient_and_above_it_costs_what_it_is(per):
-    vae = vae_of("sentences/lstm")
+    vae = vae_of("sentences/free_bits")
     batch = Batch(batch_of(vae))
     for nats, pays in ((1000.0, False), (0.0, True)):
         torch.manual_seed(0)
@@ -49,7 +49,7 @@ def test_below_the_floor_the_rate_has_no_gradient_and_above_it_costs_what_it_is(
 
 
 def test_the_multiplier_rises_over_the_target_and_falls_under_it_within_bounds():
-    vae = vae_of("sentences/lstm")
+    vae = vae_of("sentences/free_bits")
     batch = Batch(batch_of(vae))
     rate = float(TargetRate(1.0, "multiplier").eval()(vae.model.eval(), batch, 0.5).rate.detach().mean())
     over, under, at = (TargetRate(rate * k, "multiplier").train() for k in (0.25, 4.0, 1.0))
@@ -85,7 +85,7 @@ def test_a_target_rate_is_reached(method):
 
 
 def test_minimum_rate_pays_only_for_what_is_over_each_dimensions_share():
-    vae = vae_of("sentences/lstm")
+    vae = vae_of("sentences/free_bits")
     terms = TargetRate(3000.0, "minimum")(vae.model.eval(), Batch(batch_of(vae)), 0.5)
     assert (terms.loss - terms.distortion.mean()).detach().item() == pytest.approx(3000.0, rel=1e-4)
 

@@ -44,7 +44,7 @@ def test_a_mixture_of_one_standard_normal_is_one():
         prior.mean.zero_()
     q = DiagonalNormal(4, 3)(torch.randn(5, 4))
     z = q.sample(K([50_000]))
-    closed = kl(q, vae_of("sentences/lstm").model.prior())
+    closed = kl(q, vae_of("sentences/free_bits").model.prior())
     torch.testing.assert_close(kl(q, prior(), z), closed, atol=0.05, rtol=0.05)
 
 
@@ -85,7 +85,7 @@ def test_the_head_belongs_to_the_model_alone(tmp_path):
         assert copied.posterior_head is not model.posterior_head
         torch.testing.assert_close(copied.prior().log_prob(z), model.prior().log_prob(z))
     tensors.copy_into(back, {k: torch.zeros_like(t) for k, t in tensors.state(back).items()})
-    torch.testing.assert_close(back.prior().log_prob(z), vae_of("sentences/lstm").model.prior().log_prob(z))
+    torch.testing.assert_close(back.prior().log_prob(z), vae_of("sentences/free_bits").model.prior().log_prob(z))
 
 
 @pytest.mark.parametrize("posterior", ["diagonal_normal", "iaf", "von_mises_fisher"])
@@ -140,7 +140,7 @@ def test_the_elbo_is_under_the_importance_weighted_bound_and_the_rate_over_0(rec
 def test_codes_from_different_sets_are_refused_with_the_reason(posterior, prior):
     names = {"model.posterior.name": posterior, "model.prior.name": prior}
     with pytest.raises(RequestError, match=r"sphere in R\^Z.*there is no KL between them.*Priors for this posterior"):
-        vae_of("sentences/lstm", names)
+        vae_of("sentences/free_bits", names)
 
 
 def test_batch_norm_under_a_vamp_prior_is_refused_with_the_reason():
@@ -168,7 +168,7 @@ def test_a_floor_on_each_dimension_is_refused_where_dimensions_have_no_kl(recipe
 def test_a_prior_that_makes_no_sense_is_refused(prior, options):
     given = {f"model.prior.{k}": v for k, v in options.items()}
     with pytest.raises(RequestError, match="components"):
-        vae_of("sentences/lstm", {"model.prior.name": prior, **given})
+        vae_of("sentences/free_bits", {"model.prior.name": prior, **given})
 
 
 def test_a_sphere_of_no_dimension_is_refused():

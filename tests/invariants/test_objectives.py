@@ -116,8 +116,8 @@ def test_what_is_reported_does_not_know_the_schedule(recipe, schedule, name, opt
 
 
 @pytest.mark.parametrize(("name", "options"), variants(OBJECTIVES))
-def test_every_objective_goes_with_the_default_model_and_may_be_attached_twice(name, options):
-    vae = vae_of("sentences/lstm")
+def test_every_objective_goes_with_a_normal_prior_and_may_be_attached_twice(name, options):
+    vae = vae_of("sentences/free_bits")
     objective = build_objective(Part(name=name, **options))
     objective.attach(vae.model)
     before = {key: value.clone() for key, value in objective.state_dict().items()}
