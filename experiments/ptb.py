@@ -26,6 +26,11 @@ PUBLISHED = """\
 | AE pre-training + free bits (Li 2019), as quoted by Optimus | | 102.41 | 6.54 | 5.31 | 32 | | C |"""
 
 
+NOTE = """\
+The run printed here was begun with 34 epochs planned and shortened at step 12,502 of 17,108
+(`textvae train --resume --epochs 26`), so that its learning rate fell faster from there than a fresh run's will."""
+
+
 def command(*words: str) -> list[str]:
     """A textvae command of this Python."""
     return [sys.executable, "-m", "textvae_cli", *words]
@@ -85,6 +90,8 @@ def main() -> None:
                 "|---" * 8 + "|",
                 *lines,
                 PUBLISHED,
+                "",
+                NOTE,
                 "",
                 "Trained by, and the table written by:",
                 "",
