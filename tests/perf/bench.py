@@ -181,11 +181,11 @@ HEADING = "| | measured | target | best public implementation |"
 ABOUT = """\
 Written by `make bench` on {machine}.
 
-Sentence VAE at embedding 256, LSTM 512, z 32 and 10,000 words, on made-up sentences with the lengths of Penn Treebank's; the textbook loop (float32, packed sequences, one softmax over all words,
-batch 32, shuffled and padded to the longest sentence) runs in turns with ours (bf16 where it is faster, length buckets,
-chunked softmax; the same sizes and batch): a good part of the ratio is padding that is not computed.
-CPU-seconds of one thread. Public implementations were measured on another machine, beam search one sentence at a time:
-they say how far, not how much."""
+Sentence VAE at embedding 256, LSTM 512, z 32 and 10,000 words, on made-up sentences with the lengths of Penn
+Treebank's. The textbook loop (float32, packed sequences, one softmax over all words, batch 32, shuffled and padded to
+the longest sentence) runs in turns with ours (bf16 where it is faster, length buckets, chunked softmax; the same sizes
+and batch): a good part of the ratio is padding that is not computed. CPU-seconds of one thread. Public implementations
+were measured on another machine, beam search one sentence at a time: they say how far, not how much."""
 
 
 def main() -> None:
