@@ -315,3 +315,17 @@ def test_a_posterior_that_makes_no_sense_is_refused(posterior, options, size):
     given = {f"model.posterior.{k}": v for k, v in options.items()}
     with pytest.raises(RequestError):
         vae_of("sentences/lstm", {"model.posterior.name": posterior, "model.latent_size": size, **given})
+
+
+def test_a_target_rate_refuses_a_posterior_whose_rate_is_fixed():
+    from textvae.assembly import build_objective
+    from textvae.settings import Part
+
+    for learned in (False, True):
+        vae = vae_of("sentences/vmf", {"model.posterior.learned": learned})
+        objective = build_objective(Part(name="target_rate", rate=3.0))
+        if learned:
+            objective.attach(vae.model)
+        else:
+            with pytest.raises(RequestError, match="learned"):
+                objective.attach(vae.model)

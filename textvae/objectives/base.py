@@ -94,11 +94,21 @@ def need_dimensions(model: Autoencoder, method: str) -> None:
         ) from None
 
 
+def need_free_rate(model: Autoencoder, method: str) -> None:
+    """Raise RequestError if the rate is the same whatever the model learns (a von Mises-Fisher of fixed κ)."""
+    with torch.enable_grad():
+        q = _any_posterior(model)
+        if not kl(q, model.prior()).requires_grad:
+            raise RequestError(
+                f"{method} cannot move the rate of the posterior {type(model.posterior_head).__name__}, which its "
+                "options fix: let it learn (model.posterior.learned=true), or take objective.name=elbo."
+            )
+
+
 def _is_normal(q: Distribution) -> bool:
     return isinstance(q, Independent) and isinstance(q.base_dist, Normal)
 
 
-@torch.no_grad()
 def _any_posterior(model: Autoencoder) -> Distribution:
     """The posterior of made-up features, to see what it can do."""
     head = model.posterior_head

@@ -9,7 +9,7 @@ from torch import Tensor
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
 from textvae.errors import RequestError
-from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension, need_dimensions
+from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension, latent_size, need_dimensions, need_free_rate
 from textvae.objectives.free_bits import floored
 
 
@@ -43,9 +43,11 @@ class TargetRate(Objective):
         self.register_buffer("log_multiplier", torch.tensor(math.log(start)))
 
     def attach(self, model: Autoencoder) -> None:
-        """Refuse a posterior or prior without a KL per dimension, where the minimum is one of dimensions."""
+        """Refuse a rate that cannot move, and for the minimum a posterior or prior without a KL per dimension."""
         if self.method == "minimum":
             need_dimensions(model, "A minimum rate spread over the dimensions")
+        if latent_size(model):
+            need_free_rate(model, "A target rate")
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms; β is the multiplier, or 1."""
