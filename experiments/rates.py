@@ -35,7 +35,9 @@ perplexity under a separate language model, trained on the same split: of {draws
 with its most probable sentence (what `textvae sample` writes), and with words drawn at temperature 1; and of what
 stands half-way between {pairs} pairs of test sentences. Real test sentences have **{real:.1f}**. The `flow` prior (real
 NVP) is learned with the model. Seed 0; CPU-seconds of one core of an AMD EPYC with AVX-512 bf16 that was shared with
-other work."""
+other work.
+
+The model that ships is `flow` at 24: the lowest rate tried that gives back half of the short sentences exactly."""
 
 
 def train(out: Path, epochs: int, *more: str) -> list[str]:
