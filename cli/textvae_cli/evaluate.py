@@ -42,17 +42,12 @@ def evaluate(
     from textvae.batching import Batches
     from textvae.evaluation import bounds
     from textvae.evaluation.text import reconstruction_bleu
+    from textvae_cli.reading import read_for
     from textvae_cli.render import counting, waiting
-    from textvae_corpora import encode_examples, load_examples
+    from textvae_corpora import encode_examples
 
-    with waiting(f"reading {file}"):
-        raw, _, notes = load_examples(file, text_column=text_column, encoding=encoding, limit=limit)
-        if isinstance(raw[0], str) == loading.reads_pictures(vae):
-            holds, reads = ("text", "pictures") if isinstance(raw[0], str) else ("pictures", "text")
-            raise RequestError(f"{file} holds {holds}, and the model {name} reads {reads}.")
-        examples = encode_examples(raw, vae.codec)
-    for note in notes:
-        console.say(f"{file}: {note}")
+    raw = read_for(vae, name, file, text_column, encoding=encoding, limit=limit).examples
+    examples = encode_examples(raw, vae.codec)
     batches = Batches(examples, vae.codec.collate, BATCH, shuffle=False)
     with counting("evaluating", len(raw)) as progress:
         report = bounds.evaluate(vae.model, batches, iw_samples, seed=seed or 0, progress=progress)
