@@ -201,3 +201,9 @@ def test_slerp_between_parallel_antiparallel_or_no_directions_is_finite_and_ends
 def test_an_unknown_path_is_refused():
     with pytest.raises(RequestError, match="linear"):
         homotopy(torch.zeros(2), torch.ones(2), 3, "spline")
+
+
+def test_models_are_not_compared_while_the_multiplier_finds_its_level():
+    assert not TargetRate(8.0, "multiplier").settled(0.1)
+    assert TargetRate(8.0, "multiplier").settled(0.5)
+    assert TargetRate(8.0, "minimum").settled(0.0)

@@ -12,6 +12,8 @@ from textvae.errors import RequestError
 from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension, latent_size, need_dimensions, need_free_rate
 from textvae.objectives.free_bits import floored
 
+SEARCH = 0.3  # share of the run
+
 
 class TargetRate(Objective):
     """Holds the rate at ``rate`` nats per example; how much the code should carry is the one thing to choose.
@@ -48,6 +50,10 @@ class TargetRate(Objective):
             need_dimensions(model, "A minimum rate spread over the dimensions")
         if latent_size(model):
             need_free_rate(model, "A target rate")
+
+    def settled(self, progress: float) -> bool:
+        """After the share of the run in which the multiplier finds its level: a code that is still to grow is cheap."""
+        return self.method == "minimum" or progress >= SEARCH
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms; β is the multiplier, or 1."""
