@@ -40,7 +40,7 @@ def retrieval(
     distance: str = "cosine",
     at: Sequence[int] = (1, 10, 100),
 ) -> Retrieval:
-    """Rank codes ``database`` [M, Z] for each of ``queries`` [N, Z], the nearest first; a hit has the query's label ([N], [M]).
+    """Rank codes ``database`` [M, Z] for each of ``queries`` [N, Z], the nearest first; a hit has the query's label.
 
     Documents at the same distance are in no order: every figure is its expectation over all orders of them
     (McSherry & Najork 2008), which is exact, depends on no order of the rows, and favours no code for its ties, of
