@@ -1,5 +1,7 @@
 """Codecs: round trips, strange texts, limits, and what is refused."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -66,6 +68,10 @@ def test_ids_without_an_end_and_ids_after_the_end():
     codec = WordCodec(["a", "b", "c"])
     x = torch.tensor([[BOS, 4, 5, 6], [BOS, 4, EOS, 5], [BOS, EOS, PAD, PAD], [BOS, UNK, 6, EOS]])
     assert codec.decode(x) == ["a b c", "a", "", "⁇ c"]
+
+
+def bag(words, shown=10):
+    return BagOfWordsCodec(words, [1] * len(words), 1, shown)
 
 
 def test_words_are_ranked_by_frequency_then_spelling_and_capped():
@@ -167,7 +173,7 @@ def test_a_control_symbol_of_sentencepiece_is_not_read_from_text():
 
 
 def test_bags_of_words_are_sparse_and_dense_only_in_a_batch():
-    codec = BagOfWordsCodec(["cat", "dog", "the"])
+    codec = bag(["cat", "dog", "the"])
     encoded = codec.encode(["The cat, the CAT! 42 a", "", "unknown words"])
     assert [e.shape for e in encoded] == [(2, 2), (2, 0), (2, 0)]
     assert encoded[0].tolist() == [[0, 2], [2, 2]]
@@ -176,15 +182,87 @@ def test_bags_of_words_are_sparse_and_dense_only_in_a_batch():
     assert x.tolist() == [[2, 0, 2], [0, 0, 0], [0, 0, 0]]
     assert x.dtype == torch.float32
     assert codec.decode(torch.tensor([[1.0, 3.0, 0.0], [0.0, 0.0, 0.0]])) == ["dog cat", ""]
-    assert BagOfWordsCodec(["cat", "dog", "the"], shown=1).decode(x) in (["cat", "", ""], ["the", "", ""])
+    assert bag(["cat", "dog", "the"], shown=1).decode(x) in (["cat", "", ""], ["the", "", ""])
 
 
 def test_words_of_too_many_documents_are_left_out():
-    texts = ["the cat", "the dog", "the bird", "the cat"]
+    texts = ["der cat", "der dog", "der bird", "der cat"]
     assert BagOfWordsCodec.fit(texts, max_share=0.5).words == ["cat", "bird", "dog"]
-    assert BagOfWordsCodec.fit(texts, max_share=1.0).words[0] == "the"
+    assert BagOfWordsCodec.fit(texts, max_share=1.0).words[0] == "der"
     assert len(BagOfWordsCodec.fit(texts, vocab_size=2).words) == 2
     assert BagOfWordsCodec.fit(["one document", "alone"]).words
+
+
+def test_stop_words_are_left_out_however_rare_and_another_language_brings_its_own():
+    texts = ["the cat and The dog", "le chat et le chien", "Ωμέγα не слово"]
+    words = BagOfWordsCodec.fit(texts).words
+    assert set(words) == {"cat", "dog", "le", "chat", "et", "chien", "ωμέγα", "не", "слово"}
+    assert {"the", "and"} < set(BagOfWordsCodec.fit(texts, stop_words="none").words)
+    french = BagOfWordsCodec.fit(texts, stop_words=["le", "Et"]).words
+    assert not {"le", "et"} & set(french)
+    with pytest.raises(RequestError, match="stop_words=none"):
+        BagOfWordsCodec.fit(["the and of", "is it"])
+
+
+def test_a_vocabulary_of_the_corpus_is_taken_as_it_is():
+    words = ["the", "unseen", "cat"]
+    codec = fit_codec(Part(name="bag_of_words", vocab_size=2), ["the cat", "the", "the dog"], words)
+    assert codec.words == words
+    assert codec.dims == {"input_shape": (3,), "document_frequency": (1.0, 0.0, 1 / 3)}
+    assert (
+        fit_codec(Part(name="words"), ["a b"], words).fingerprint == fit_codec(Part(name="words"), ["a b"]).fingerprint
+    )
+    for wrong in ([], ["cat", "cat"], ["Cat"], ["two words"], ["a"], ["c4t"]):
+        with pytest.raises(RequestError, match="vocabulary"):
+            BagOfWordsCodec.fit(["the cat"], vocabulary=wrong)
+
+
+def test_document_frequencies_are_shares_of_the_documents_and_come_back_from_disk(tmp_path):
+    codec = BagOfWordsCodec.fit(["cat cat dog", "cat", "", "bird"])
+    assert dict(zip(codec.words, codec.dims["document_frequency"])) == {"cat": 0.5, "dog": 0.25, "bird": 0.25}
+    codec.save(tmp_path)
+    assert BagOfWordsCodec.load(tmp_path).dims == codec.dims
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "cat\ndog",
+        "2\tdocuments",
+        "2\tdocuments\n3\tcat",
+        "2\tdocuments\n-1\tcat",
+        "2\tdocuments\n1\tcat\n1\tcat",
+        "2\tdocuments\n1\tcat\tdog",
+        "2\tdocuments\n1\tCat",
+        "x\tdocuments\n1\tcat",
+        "9" * 5000 + "\tdocuments\n1\tcat",
+    ],
+)
+def test_a_vocabulary_that_does_not_add_up_is_a_corrupt_folder(text, tmp_path):
+    (tmp_path / "vocabulary.txt").write_text(text)
+    with pytest.raises(CorruptFolder):
+        BagOfWordsCodec.load(tmp_path)
+
+
+def test_a_document_of_a_million_words_is_one_bag():
+    codec = bag(["cat", "dog", "the"])
+    (encoded,) = codec.encode(["the cat sat " * 333_334])
+    assert encoded.tolist() == [[0, 2], [333_334, 333_334]]
+
+
+def test_the_memory_for_bags_does_not_follow_vocabulary_times_documents():
+    words = [f"w{''.join(chr(97 + (i // 26**k) % 26) for k in range(4))}" for i in range(100_000)]
+    codec = bag(words)
+    texts = [" ".join(words[(37 * i + k) % len(words)] for k in range(20)) for i in range(5_000)]
+    tracemalloc.start()
+    encoded = codec.encode(texts)
+    first = codec.collate(encoded[:8])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert first.shape == (8, 100_000)
+    assert sum(a.nbytes for a in encoded) == 5_000 * 20 * 2 * 4
+    assert peak < 50_000_000, "dense, these documents take 2,000 MB"
 
 
 def test_pictures_come_back_and_others_are_refused():

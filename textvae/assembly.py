@@ -1,7 +1,7 @@
 """From settings to parts: the only place where a model is put together."""
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,15 @@ from textvae.settings import ModelSettings, Part
 from textvae.supports import Support
 
 
-def fit_codec(part: Part, raw: Iterable[Any]) -> Codec:
-    """The codec of that name, fitted to raw examples; RequestError for an option that it does not have."""
-    kind = CODECS.get(part.name)
-    return kind.fit(raw, **_codec_options(part))
+def fit_codec(part: Part, raw: Iterable[Any], vocabulary: Sequence[str] = ()) -> Codec:
+    """The codec of that name, fitted to raw examples; RequestError for an option that it does not have.
+
+    A corpus that comes with a ``vocabulary`` has that one, if codecs of that name take any.
+    """
+    kind, options = CODECS.get(part.name), _codec_options(part)
+    if vocabulary and "vocabulary" in inspect.signature(kind.fit).parameters:
+        options.setdefault("vocabulary", list(vocabulary))
+    return kind.fit(raw, **options)
 
 
 def load_codec(part: Part, folder: Path) -> Codec:
@@ -45,17 +50,16 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
     Raises RequestError where a part has no such option, or needs what the codec does not give.
     """
     given: dict[str, Any] = {
-        **dict.fromkeys(("vocab_size", "max_length", "input_shape", "embedding")),
+        **dict.fromkeys(("vocab_size", "max_length", "input_shape", "document_frequency", "embedding")),
         **codec.dims,
         "latent_size": settings.latent_size,
     }
 
     def build(registry: Registry[Any], part: Part, **more: Any) -> Any:
         given.update(more)
-        missing = [k for k in ("vocab_size", "input_shape") if given[k] is None]
         takes = registry.options(part.name)
-        for size in missing:
-            if size in takes:
+        for size in ("vocab_size", "input_shape", "document_frequency"):
+            if given[size] is None and takes.get(size) is inspect.Parameter.empty:
                 raise RequestError(
                     f"The {registry.kind} {part.name!r} needs a {size}, which the codec does not give: "
                     "these two do not go together."

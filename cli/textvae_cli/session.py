@@ -70,7 +70,7 @@ def prepare(settings: Settings, corpus: Corpus, saved: Path | None, say: Callabl
     if saved is not None and saved.is_dir():
         codec = load_codec(settings.codec, saved)
     else:
-        codec = fit_codec(settings.codec, corpus.train)
+        codec = fit_codec(settings.codec, corpus.train, corpus.vocabulary)
         _tell_vocabulary(settings, codec, say)
     # A run that has a checkpoint gets its weights from there, and needs no other model any more.
     resumed = saved is not None and any((saved.parent / "checkpoints").glob("step-*"))

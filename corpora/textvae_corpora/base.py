@@ -32,6 +32,8 @@ class Split:
     labels: np.ndarray | None = None
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    """The words of a corpus of documents that is published with them; a codec of bags takes these and no others."""
 
 
 Splits = Mapping[str, Callable[[], Split]]
@@ -58,6 +60,8 @@ class Corpus:
     """A hash of the raw data, as read and split: resuming a run refuses a corpus that changed."""
     notes: tuple[str, ...] = ()
     """What the reader did that the user should know, one sentence each."""
+    vocabulary: tuple[str, ...] = ()
+    """The words of documents that are published with them; empty where the codec finds its own."""
 
 
 def digest(*parts: object) -> str:

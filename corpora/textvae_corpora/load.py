@@ -61,6 +61,7 @@ def load_corpus(
         valid_labels=renumber(held.labels, held.classes, classes),
         fingerprint=digest(train.fingerprint, held.fingerprint),
         notes=tuple(notes),
+        vocabulary=train.vocabulary,
     )
 
 

@@ -37,6 +37,7 @@ NAMES: dict[str, str] = {
     "tatoeba": "textvae_corpora.standard:splits",
     "trec": "textvae_corpora.standard:splits",
     "newsgroups20": "textvae_corpora.standard:splits",
+    "newsgroups20-nvdm": "textvae_corpora.standard:splits",
     "reuters-r8": "textvae_corpora.standard:splits",
     "reuters-r52": "textvae_corpora.standard:splits",
     "mnist": "textvae_corpora.standard:splits",

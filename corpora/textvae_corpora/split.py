@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def select(split: Split, rows: np.ndarray) -> Split:
     """Some rows of a split."""
     key = digest(split.fingerprint, hashlib.sha256(rows.data).hexdigest())
     labels = None if split.labels is None else split.labels[rows]
-    return Split(_rows_of(split.examples, rows, key), split.kind, key, labels, split.classes, split.notes)
+    return replace(split, examples=_rows_of(split.examples, rows, key), fingerprint=key, labels=labels)
 
 
 def _rows_of(examples: Sequence[Any], rows: np.ndarray, key: str) -> Sequence[Any]:

@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from textvae.errors import RequestError
-from textvae_corpora import arrays, idx
+from textvae_corpora import arrays, bags, idx
 from textvae_corpora.base import Options, Split, Splits
 from textvae_corpora.folders import split_files
 from textvae_corpora.labels import renumber, sorted_classes
 
 _WHERE = {
     "newsgroups20": ("newsgroups20", "bydate_allterms."),
+    "newsgroups20-nvdm": ("newsgroups20/nvdm_bow", ""),
     "reuters-r8": ("reuters", "r8."),
     "reuters-r52": ("reuters", "r52."),
 }
@@ -38,6 +39,8 @@ def splits(name: str, argument: str, options: Options) -> Splits:
     if name == "pokemon":
         file = next(path.glob("*.npz"), path / "pokemon.npz")
         return {"all": lambda: arrays.read(file, options)}
+    if name == "newsgroups20-nvdm":
+        return bags.splits(path, options)
     found = idx.splits(path, options) if name == "mnist" else split_files(path, options, prefix)
     if not found:
         raise RequestError(f"The corpus {name!r} is not there: {str(path)!r} has no training file.")

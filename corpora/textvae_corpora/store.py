@@ -25,8 +25,12 @@ _FORMAT = 1
 """Part of every cache key: raise it when cleaning or the layout of the file changes."""
 
 
-def store_file(path: Path, options: Options, rows: Callable[[list[str]], Iterator[Rows]], unit: str = "row") -> Split:
+def store_file(
+    path: Path, options: Options, rows: Callable[[list[str]], Iterator[Rows]], unit: str = "row", depends: str = ""
+) -> Split:
     """The Split of one file, whose hash names the cache. ``rows`` is given a list to put notes of its own in.
+
+    ``depends`` is a hash of what else the rows are made of.
 
     Raises RequestError if there is no text in it, TextvaeError if it changes while it is read.
     """
@@ -41,7 +45,7 @@ def store_file(path: Path, options: Options, rows: Callable[[list[str]], Iterato
             raise TextvaeError(f"{path} was changed while it was read. Start again when it is whole.")
 
     expected = "one sentence per line is expected" if unit == "line" else f"no {unit} of it holds text"
-    how = (rows.__module__, path.name, options.text_column, options.label_column, options.encoding)
+    how = (rows.__module__, path.name, options.text_column, options.label_column, options.encoding, depends)
     return store(digest(content, how), options, checked, unit, f"no sentences found in {path}: {expected}")
 
 

@@ -89,6 +89,7 @@ def test_a_data_folder(monkeypatch, write, tmp_path):
         ("tatoeba", 104_830, 6_000, 0),
         ("trec", 5_179, 273, 6),
         ("newsgroups20", 10_728, 565, 20),
+        ("newsgroups20-nvdm", 10_705, 563, 20),
         ("reuters-r8", 5_211, 274, 8),
         ("reuters-r52", 6_205, 327, 52),
         ("mnist", 57_000, 3_000, 10),
