@@ -13,12 +13,15 @@ from textvae.encoders import ENCODERS
 from textvae.errors import RequestError
 from textvae.likelihoods import LIKELIHOODS, Categorical
 from textvae.objectives import OBJECTIVES, Objective
+from textvae.penalties import PENALTIES
 from textvae.posteriors import POSTERIORS
 from textvae.priors import PRIORS
 from textvae.registry import Registry
 from textvae.schedules import SCHEDULES
 from textvae.settings import ModelSettings, Part
 from textvae.supports import Support
+
+WITHIN_OBJECTIVES: dict[str, Registry[Any]] = {"schedule": SCHEDULES, "penalty": PENALTIES}
 
 
 def fit_codec(part: Part, raw: Iterable[Any], vocabulary: Sequence[str] = ()) -> Codec:
@@ -107,13 +110,15 @@ def _priors_of(support: Support) -> str:
 
 
 def build_objective(part: Part) -> Objective:
-    """The objective, with its schedule where it has one: ``schedule = {name = "linear", warmup = 0.2}``."""
+    """The objective, with those of its options that are parts: ``schedule = {name = "linear", warmup = 0.2}``."""
     options = part.options
-    if isinstance(options.get("schedule"), str):
-        options["schedule"] = {"name": options["schedule"]}
-    if isinstance(options.get("schedule"), dict):
-        if not isinstance(options["schedule"].get("name"), str):
-            raise RequestError(f"A schedule needs a name. Known: {', '.join(SCHEDULES)}.")
-        schedule = Part.model_validate(options["schedule"])
-        options["schedule"] = SCHEDULES.build(schedule.name, schedule.options)
+    for key, registry in WITHIN_OBJECTIVES.items():
+        value = options.get(key)
+        inner = {"name": value} if isinstance(value, str) else value
+        if not isinstance(inner, dict):
+            continue
+        if not isinstance(inner.get("name"), str):
+            raise RequestError(f"A {key} needs a name. Known: {', '.join(registry)}.")
+        inner_part = Part.model_validate(inner)
+        options[key] = registry.build(inner_part.name, inner_part.options)
     return OBJECTIVES.build(part.name, options)

@@ -159,13 +159,19 @@ class Bernoulli(Likelihood):
 
 
 class Gaussian(Likelihood):
-    """Independent normal pixels around a linear mean, with one learned standard deviation for all of them."""
+    """Independent normal pixels around a linear mean, with one standard deviation for all of them.
 
-    def __init__(self, hidden_size: int, input_shape: Sequence[int], scale: float = 0.1):
+    It begins at ``scale`` and is ``learned``, or stays there: at √½ the nats are the squared error Σ (x − x̂)² and
+    the constant D/2 log π.
+    """
+
+    def __init__(self, hidden_size: int, input_shape: Sequence[int], scale: float = 0.1, learned: bool = True):
         super().__init__()
+        if not scale > 0:
+            raise RequestError(f"The scale of a Gaussian likelihood is a standard deviation over 0; {scale} is not.")
         self.shape = tuple(input_shape)
         self.head = dense(hidden_size, math.prod(input_shape))
-        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
+        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learned)
 
     def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
         """hidden [N, H] and x [N, …] to [N]: a density, normaliser included."""

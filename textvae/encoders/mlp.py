@@ -28,6 +28,11 @@ class MLPEncoder(Encoder):
         self.layers = mlp([math.prod(input_shape), *hidden_sizes], dropout)
         self.output_size = hidden_sizes[-1] if hidden_sizes else math.prod(input_shape)
 
+    @property
+    def only_flattens(self) -> bool:
+        """Whether the features are x itself, so that the posterior's layer is all there is."""
+        return not len(self.layers) and self.transform == "none"
+
     def forward(self, x: Tensor) -> Tensor:
         """x [B, …] to features [B, output_size]."""
         x = x.log1p() if self.transform == "log1p" else x

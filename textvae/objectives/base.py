@@ -95,14 +95,22 @@ def need_dimensions(model: Autoencoder, method: str) -> None:
 
 
 def need_free_rate(model: Autoencoder, method: str) -> None:
-    """Raise RequestError if the rate is the same whatever the model learns (a von Mises-Fisher of fixed κ)."""
+    """Raise RequestError if options and not the data set the rate (a von Mises-Fisher of fixed κ, a fixed σ)."""
+    with torch.enable_grad():
+        fixed = not kl(_any_posterior(model), model.prior()).requires_grad
+    if fixed or not learns_deviation(model):
+        raise RequestError(
+            f"{method} cannot move the rate of the posterior {type(model.posterior_head).__name__}, which its "
+            "options fix: let it learn (model.posterior.learned=true, or model.posterior.name=diagonal_normal), or "
+            "take objective.name=elbo."
+        )
+
+
+def learns_deviation(model: Autoencoder) -> bool:
+    """Whether the noise of the codes is learned, where the posterior is a normal distribution."""
     with torch.enable_grad():
         q = _any_posterior(model)
-        if not kl(q, model.prior()).requires_grad:
-            raise RequestError(
-                f"{method} cannot move the rate of the posterior {type(model.posterior_head).__name__}, which its "
-                "options fix: let it learn (model.posterior.learned=true), or take objective.name=elbo."
-            )
+        return not _is_normal(q) or q.stddev.requires_grad
 
 
 def _is_normal(q: Distribution) -> bool:

@@ -10,7 +10,7 @@ from torch.distributions import Distribution, Independent, Normal
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
 from textvae.errors import RequestError
-from textvae.objectives.base import Objective, Terms, kl, need_normal
+from textvae.objectives.base import Objective, Terms, kl, learns_deviation, need_normal
 
 
 class IWAE(Objective):
@@ -31,9 +31,14 @@ class IWAE(Objective):
         self.samples, self.gradient = samples, gradient
 
     def attach(self, model: Autoencoder) -> None:
-        """Refuse dreg for a posterior whose density cannot be held fixed."""
+        """Refuse dreg for a posterior whose density cannot be held fixed, or whose deviation is."""
         if self.gradient == "dreg":
             need_normal(model, "The doubly reparameterised gradient")
+            if not learns_deviation(model):
+                raise RequestError(
+                    "The doubly reparameterised gradient has noise of 1/σ, which is large where the posterior's "
+                    "deviation is small for good: take objective.gradient=standard, or the posterior diagonal_normal."
+                )
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The bound's loss; distortion and rate of the first code."""
