@@ -11,7 +11,10 @@ class Support(Enum):
 
     EUCLIDEAN = "all of R^Z"
     SPHERE = "the unit sphere in R^Z"
+    BITS = "the strings of Z bits"
 
     def project(self, z: Tensor) -> Tensor:
-        """Codes z [N, Z] to the nearest ones of this set: a straight line between codes leaves the sphere."""
+        """Codes z [N, Z] to the nearest ones of this set: a straight line between codes leaves the sphere, and bits."""
+        if self is Support.BITS:
+            return (z > 0.5).to(z.dtype)
         return F.normalize(z, dim=-1) if self is Support.SPHERE else z

@@ -2,20 +2,37 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from textvae.decoders.base import Decoder
-from textvae.layers import mlp
+from textvae.errors import RequestError
+from textvae.layers import Activation, mlp
 
 
 class MLPDecoder(Decoder):
-    """ReLU layers on z; with no hidden sizes the likelihood's head is all there is (a topic model)."""
+    """Layers on z, each with its ``activation``; with no hidden sizes the likelihood's head is all (a topic model).
 
-    def __init__(self, latent_size: int, hidden_sizes: Sequence[int] = (400,), dropout: float = 0.0):
+    ``noise`` is the deviation of normal noise that z gets in training (Shen et al. 2018, on bits).
+    """
+
+    def __init__(
+        self,
+        latent_size: int,
+        hidden_sizes: Sequence[int] = (400,),
+        dropout: float = 0.0,
+        activation: Activation = "relu",
+        noise: float = 0.0,
+    ):
         super().__init__()
-        self.layers = mlp([latent_size, *hidden_sizes], dropout)
+        if noise < 0:
+            raise RequestError(f"The decoder's noise is a standard deviation, 0 or more; {noise} is not.")
+        self.noise = noise
+        self.layers = mlp([latent_size, *hidden_sizes], dropout, activation)
         self.hidden_size = hidden_sizes[-1] if hidden_sizes else latent_size
 
     def forward(self, z: Tensor, x: Tensor) -> Tensor:
         """z [N, Z] to hidden [N, H]; x is not looked at."""
+        if self.training and self.noise:
+            z = z + self.noise * torch.randn_like(z)
         return self.layers(z)

@@ -4,28 +4,48 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from textvae.encoders.base import Encoder
-from textvae.layers import mlp
+from textvae.errors import RequestError
+from textvae.layers import Activation, mlp
 
 
 class MLPEncoder(Encoder):
-    """Flattens x and passes it through ReLU layers.
+    """Flattens x and passes it through layers, each with its ``activation``.
 
-    Counts are heavy-tailed: ``transform="log1p"`` reads log(1 + x) instead of x.
+    Counts are heavy-tailed, and depend on the length of the document. ``transform`` is what the first layer reads:
+
+    - ``none``: x itself;
+    - ``log1p``: log(1 + x);
+    - ``probabilities``: x / Σ x (Hinton & Salakhutdinov 2006);
+    - ``tf_idf``: (1 + log x) (1 − log s) where the word is in the document, s being the share of the training
+      documents that it is in, scaled to length 1 (Salton & Buckley 1988). A word that no document had weighs nothing.
     """
+
+    inverse_frequency: Tensor
 
     def __init__(
         self,
         input_shape: Sequence[int],
         hidden_sizes: Sequence[int] = (400,),
         dropout: float = 0.0,
-        transform: Literal["none", "log1p"] = "none",
+        transform: Literal["none", "log1p", "probabilities", "tf_idf"] = "none",
+        activation: Activation = "relu",
+        document_frequency: Sequence[float] | None = None,
     ):
         super().__init__()
+        if transform in ("probabilities", "tf_idf") and len(input_shape) != 1:
+            raise RequestError(f"The transform {transform!r} is for counts [V], not for {list(input_shape)}.")
         self.transform = transform
-        self.layers = mlp([math.prod(input_shape), *hidden_sizes], dropout)
+        if transform == "tf_idf":
+            if document_frequency is None:
+                raise RequestError("tf-idf needs the words' document frequencies, which the codec does not give.")
+            share = torch.as_tensor(document_frequency, dtype=torch.float32)
+            self.register_buffer("inverse_frequency", torch.where(share > 0, 1 - share.log(), 0.0))
+        self.layers = mlp([math.prod(input_shape), *hidden_sizes], dropout, activation)
         self.output_size = hidden_sizes[-1] if hidden_sizes else math.prod(input_shape)
 
     @property
@@ -33,7 +53,16 @@ class MLPEncoder(Encoder):
         """Whether the features are x itself, so that the posterior's layer is all there is."""
         return not len(self.layers) and self.transform == "none"
 
+    def inputs(self, x: Tensor) -> Tensor:
+        """x [B, …] to what the first layer reads [B, I]."""
+        if self.transform == "log1p":
+            x = x.log1p()
+        elif self.transform == "probabilities":
+            x = x / x.sum(-1, keepdim=True).clamp(min=1)
+        elif self.transform == "tf_idf":
+            x = F.normalize(torch.where(x > 0, 1 + x.clamp(min=1).log(), 0.0) * self.inverse_frequency, dim=-1)
+        return x.flatten(1)
+
     def forward(self, x: Tensor) -> Tensor:
         """x [B, …] to features [B, output_size]."""
-        x = x.log1p() if self.transform == "log1p" else x
-        return self.layers(x.flatten(1))
+        return self.layers(self.inputs(x))

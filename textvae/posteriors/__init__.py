@@ -9,6 +9,7 @@ POSTERIORS: Registry[Posterior] = Registry(
         "diagonal_normal": "textvae.posteriors.diagonal_normal:DiagonalNormal",
         "batch_norm": "textvae.posteriors.batch_norm:BatchNormNormal",
         "constant_variance": "textvae.posteriors.constant_variance:ConstantVariance",
+        "bernoulli": "textvae.posteriors.bernoulli:BernoulliPosterior",
         "iaf": "textvae.posteriors.iaf:InverseAutoregressiveFlow",
         "von_mises_fisher": "textvae.posteriors.von_mises_fisher:VonMisesFisherPosterior",
     },

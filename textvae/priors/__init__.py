@@ -10,6 +10,7 @@ PRIORS: Registry[Prior] = Registry(
         "flow": "textvae.priors.flow:FlowPrior",
         "mixture": "textvae.priors.mixture:Mixture",
         "vamp": "textvae.priors.vamp:VampPrior",
+        "bernoulli": "textvae.priors.bernoulli:BernoulliPrior",
         "uniform_sphere": "textvae.priors.uniform_sphere:UniformSphere",
     },
 )
