@@ -40,6 +40,11 @@ class Likelihood(nn.Module, ABC):
         """A random x [N, …]."""
         raise NotImplementedError
 
+    @property
+    def draws(self) -> bool:
+        """Whether ``draw`` makes a whole x: words are written one by one, by the decoder."""
+        return type(self).draw is not Likelihood.draw
+
     def units(self, x: Tensor) -> Tensor:
         """How many units perplexity (or bits per dimension) divides by: words, counts, pixels; [N]."""
         return torch.full((len(x),), math.prod(x.shape[1:]), device=x.device)

@@ -16,6 +16,8 @@ OBJECTIVES: Registry[Objective] = Registry(
         "semi_amortised": "textvae.objectives.semi_amortised:SemiAmortised",
         "wae_mmd": "textvae.objectives.wae_mmd:WassersteinMMD",
         "adversarial": "textvae.objectives.adversarial:Adversarial",
+        "walkback": "textvae.objectives.walkback:Walkback",
+        "noise2noise": "textvae.objectives.noise2noise:Noise2Noise",
     },
 )
 

@@ -10,6 +10,7 @@ from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
+from textvae.corruptions.base import NoCorruption
 from textvae.errors import RequestError
 from textvae.schedules import Constant, Schedule
 
@@ -70,6 +71,18 @@ def need_code(model: Autoencoder, method: str) -> None:
     """Raise RequestError if the model has no code."""
     if not latent_size(model):
         raise RequestError(f"{method} needs a code, and this model has none (model.latent_size is 0).")
+
+
+def need_draws(model: Autoencoder, method: str) -> None:
+    """Raise RequestError if x is not drawn at once, but written word by word."""
+    if not model.likelihood.draws:
+        raise RequestError(f"{method} is for pictures and counts, which are drawn at once: this model writes words.")
+
+
+def need_noise(model: Autoencoder, method: str) -> None:
+    """Raise RequestError if the encoder reads x as it is."""
+    if isinstance(model.encoder_noise, NoCorruption):
+        raise RequestError(f"{method} needs noise on what is read: model.encoder_noise.name=masking, for one.")
 
 
 def need_normal(model: Autoencoder, method: str) -> None:
