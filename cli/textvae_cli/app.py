@@ -24,6 +24,8 @@ COMMANDS = (  # a command is the function of that name in the module of that nam
     "analogy",
     "neighbours",
     "encode",
+    "index",
+    "search",
     "evaluate",
     "recipes",
     "corpora",

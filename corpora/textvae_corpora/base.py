@@ -34,6 +34,8 @@ class Split:
     notes: tuple[str, ...] = ()
     vocabulary: tuple[str, ...] = ()
     """The words of a corpus of documents that is published with them; a codec of bags takes these and no others."""
+    names: Sequence[str] | None = None
+    """What each example is called [N]: the name of its file, say."""
 
 
 Splits = Mapping[str, Callable[[], Split]]

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from textvae.errors import RequestError
 
-METRICS = ("cosine", "euclidean")
+METRICS = ("cosine", "euclidean", "hamming")
+ONES = torch.tensor([i.bit_count() for i in range(256)], dtype=torch.uint8)  # of each byte
 
 
 class Neighbour(NamedTuple):
@@ -22,14 +23,14 @@ class Neighbour(NamedTuple):
 def neighbours(query: Tensor, codes: Iterable[Tensor], k: int, metric: str = "cosine") -> list[Neighbour]:
     """The ``k`` codes nearest to ``query`` [Z] among pieces [N, Z], the nearest first, the earlier of two alike.
 
-    ``cosine`` scores by the cosine, 1 at best; ``euclidean`` by the distance, 0 at best. Only a piece and the best
-    so far are ever held.
+    ``cosine`` scores by the cosine, 1 at best; ``euclidean`` by the distance, 0 at best; ``hamming`` by the bits that
+    differ between packed codes, uint8 [Z] of eight bits each. Only a piece and the best so far are ever held.
     """
     if metric not in METRICS:
         raise RequestError(f"There is no metric {metric!r}. Known: {', '.join(METRICS)}.")
     if k < 1:
         raise RequestError(f"k is 1 neighbour or more; {k} is too few.")
-    best = query.new_zeros(0)  # the greater the nearer, whatever the metric
+    best = torch.zeros(0, device=query.device)  # the greater the nearer, whatever the metric
     index = torch.zeros(0, dtype=torch.long, device=query.device)
     seen = 0
     for piece in codes:
@@ -38,11 +39,13 @@ def neighbours(query: Tensor, codes: Iterable[Tensor], k: int, metric: str = "co
         seen += len(piece)
         best, order = best.sort(descending=True, stable=True)  # topk does not say which of two alike it takes
         best, index = best[:k], index[order[:k]]
-    scores = best if metric == "cosine" else -best
+    scores = best if metric == "cosine" else best.abs()
     return [Neighbour(*pair) for pair in zip(index.tolist(), scores.tolist())]
 
 
 def _nearness(query: Tensor, piece: Tensor, metric: str) -> Tensor:
     if metric == "cosine":
         return F.normalize(piece, dim=-1) @ F.normalize(query, dim=-1)
+    if metric == "hamming":
+        return -ONES.to(piece.device)[(piece ^ query).long()].sum(-1, dtype=torch.float)
     return -(piece - query).norm(dim=-1)

@@ -96,7 +96,7 @@ class Shards:
         """
         from filelock import FileLock, Timeout
 
-        with self._explained():
+        with explained(self.out, self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 with FileLock(self.folder / "LOCK", timeout=0):
@@ -207,21 +207,22 @@ class Shards:
             return [None] * (rows.stop - rows.start)
         return [self.table.classes[i] if i >= 0 else None for i in self.table.labels[rows].tolist()]
 
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        """A full disk is told with what is left of the work; a place that may not be written is a wrong request."""
-        try:
-            yield
-        except (OSError, TextvaeError) as error:
-            cause = error if isinstance(error, OSError) else error.__cause__
-            if not isinstance(cause, OSError):
-                raise
-            if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise TextvaeError(
-                    f"The disk is full: {self.out} could not be written. The shards that are done are kept in "
-                    f"{self.folder}; make room and run the same command again."
-                ) from error
-            raise RequestError(f"{self.out} cannot be written: {cause.strerror or cause}.") from error
+
+@contextmanager
+def explained(out: Path, kept: Path | None = None) -> Iterator[None]:
+    """A full disk is told with what is kept of the work; a place that may not be written is a wrong request."""
+    try:
+        yield
+    except (OSError, TextvaeError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise TextvaeError(
+                f"The disk is full: {out} could not be written. The shards that are done are kept in "
+                f"{kept or out}; make room and run the same command again."
+            ) from error
+        raise RequestError(f"{out} cannot be written: {cause.strerror or cause}.") from error
 
 
 def _digest(data: bytes) -> str:
