@@ -27,7 +27,7 @@ def search(
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Find what is nearest to a query: sentences, documents or pictures.
+    """Find what is nearest to a query in an index.
 
     IDX is made by textvae index, and remembers its model. A query is a text, or the file of a picture. Codes are
     compared by cosine, binary ones by the bits that differ. Of a document, the words are shown that bring it
