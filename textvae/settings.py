@@ -39,6 +39,7 @@ class CorpusSettings(Strict):
     label_column: str | None = None
     encoding: str = "utf-8"
     limit: int | None = Field(None, ge=1)
+    size: int | None = Field(None, ge=1, le=4096)  # pixels a side that pictures are brought to; default: as they are
 
 
 class ModelSettings(Strict):

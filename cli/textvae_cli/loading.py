@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 VARIABLE = "TEXTVAE_MODEL"
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
+PICTURE_MODEL = "textvae train FOLDER, or textvae train digits, makes a model of pictures; --model names one."
 
 
 def runs() -> list[Path]:
@@ -63,16 +65,30 @@ def open_model(model: str | None, device: str = "cpu") -> tuple[str, "TextVAE"]:
     return name, TextVAE.from_pretrained(name, where)
 
 
+def shape(vae: "TextVAE") -> tuple[int, int, int] | None:
+    """Channels, height and width of the pictures that the model reads; None for one of text."""
+    found: tuple[int, ...] = tuple(vae.codec.dims.get("input_shape") or ())
+    return (found[0], found[1], found[2]) if len(found) == 3 else None
+
+
 def reads_pictures(vae: "TextVAE") -> bool:
     """Whether the model is one of pictures."""
-    return len(vae.codec.dims.get("input_shape") or ()) == 3
+    return shape(vae) is not None
+
+
+def need_no_pictures(name: str, given: Mapping[str, object]) -> None:
+    """RequestError if an option that is for pictures was given, and the model writes text."""
+    for option, value in given.items():
+        if value is not None:
+            raise RequestError(f"{option} is for pictures, and the model {name} writes text. {PICTURE_MODEL}")
 
 
 def need_text(vae: "TextVAE", name: str, code: bool = True) -> None:
     """RequestError if the model does not write text, or, where one is needed, has no code."""
     if reads_pictures(vae):
         raise RequestError(
-            f"The model {name} reads pictures: this command is for text. textvae evaluate and encode work."
+            f"The model {name} reads pictures: this command is for text. "
+            "textvae sample, reconstruct, interpolate, traverse, evaluate and encode work."
         )
     if code:
         need_code(vae, name)
@@ -96,6 +112,8 @@ def check_sentences(vae: "TextVAE", texts: Sequence[str]) -> None:
     codec = vae.codec
     for text in texts:
         shown = text if len(text) <= 40 else text[:39] + "…"
+        if text.lower().endswith(PICTURES) and Path(text).is_file():
+            raise RequestError(f"{shown} is a picture, and this model reads text. {PICTURE_MODEL}")
         if not text.strip():
             raise RequestError("A sentence is empty: give it at least one word.")
         if isinstance(codec, TokenCodec) and codec.truncated(text):

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import pathlib
 from enum import StrEnum
 from typing import Annotated
 
@@ -38,6 +39,9 @@ Model = Annotated[
         help="Model folder, run folder or hub id. Default: $TEXTVAE_MODEL, the newest run under ./runs, "
         "or the model that ships.",
     ),
+]
+Png = Annotated[
+    pathlib.Path | None, typer.Option("--out", metavar="PNG", help="Pictures: where to write them, side by side.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, max=2**32 - 1, help="Makes random choices repeatable.")]

@@ -23,8 +23,18 @@ def read_for(
     from textvae_cli.render import waiting
     from textvae_corpora import load_split
 
+    shape = loading.shape(vae)
+    size, colour = (shape[1:], shape[0] == 3) if shape else (None, None)
     with waiting(f"reading {file}"):
-        split = load_split(file, text_column=text_column, label_column=label_column, encoding=encoding, limit=limit)
+        split = load_split(
+            file,
+            text_column=text_column,
+            label_column=label_column,
+            encoding=encoding,
+            limit=limit,
+            size=size,
+            colour=colour,
+        )
     if (split.kind == "image") != loading.reads_pictures(vae):
         holds, reads = ("pictures", "text") if split.kind == "image" else ("text", "pictures")
         raise RequestError(f"{file} holds {holds}, and the model {name} reads {reads}.")

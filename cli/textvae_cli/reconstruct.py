@@ -1,17 +1,31 @@
-"""``textvae reconstruct``: what comes back of a sentence."""
+"""``textvae reconstruct``: what comes back of a sentence or a picture."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from textvae_cli import console, loading, options
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from textvae import Decoding, TextVAE
+
 CHUNK = 64
+COLUMNS = 12  # pictures beside one another
 
 
 def reconstruct(
-    sentences: Annotated[list[str], typer.Argument(metavar="A…", help="Sentences; - reads them from standard input.")],
-    samples: Annotated[int, typer.Option("--samples", min=0, max=1000, help="Draws from the posterior of each.")] = 3,
+    examples: Annotated[
+        list[str],
+        typer.Argument(metavar="A…", help="Sentences; - reads them from standard input. Or pictures: a.png digits:7."),
+    ],
+    samples: Annotated[
+        int | None,
+        typer.Option("--samples", min=0, max=1000, help="Draws from the posterior of each; 3, of pictures 0."),
+    ] = None,
+    out: options.Png = None,
     decode: options.Decode = options.Method.beam,
     temperature: options.Temperature = 1.0,
     seed: options.Seed = None,
@@ -19,15 +33,14 @@ def reconstruct(
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Encode sentences and write them again.
+    """Encode sentences or pictures and write them again.
 
     The first is written at the posterior mean, the others at draws from the posterior.
     """
-    if sentences == ["-"]:
-        sentences = console.lines_of_input()
+    if examples == ["-"]:
+        examples = console.lines_of_input()
     name, vae = loading.open_model(model, device)
-    loading.need_text(vae, name)
-    loading.check_sentences(vae, sentences)
+    loading.need_code(vae, name)
 
     import torch
 
@@ -37,9 +50,15 @@ def reconstruct(
     if seed is not None:
         torch.manual_seed(seed)
     decoding = Decoding(decode.value, temperature)
+    if loading.reads_pictures(vae):
+        _pictures(vae, name, examples, samples or 0, decoding, out, as_json)
+        return
+    loading.need_no_pictures(name, {"--out": out})
+    loading.check_sentences(vae, examples)
+    samples = 3 if samples is None else samples
     rows: list[tuple[str, list[str]]] = []
-    for start in range(0, len(sentences), CHUNK):
-        chunk = sentences[start : start + CHUNK]
+    for start in range(0, len(examples), CHUNK):
+        chunk = examples[start : start + CHUNK]
         rows += zip(chunk, vae.reconstruct(chunk, samples, decoding))
     if as_json:
         found = [{"text": text, "reconstruction": mean, "samples": draws} for text, (mean, *draws) in rows]
@@ -47,3 +66,31 @@ def reconstruct(
         return
     headings = ["sentence", "reconstruction", *(f"sample {i + 1}" for i in range(samples))]
     blocks(headings, [(text, *written) for text, written in rows])
+
+
+def _pictures(
+    vae: "TextVAE", name: str, sources: list[str], samples: int, decoding: "Decoding", out: Path | None, as_json: bool
+) -> None:
+    """Rows of originals, of what the posterior means give back, and of what draws from the posteriors give."""
+    import torch
+
+    from textvae_cli import pictures
+
+    pictures.check_place(out, "--out pairs.png", as_json)
+    names, originals = pictures.read(vae, sources)
+    back = vae.reconstruct(originals, samples, decoding)
+    rows: list[list[np.ndarray]] = []
+    for start in range(0, len(originals), COLUMNS):
+        columns = [[x, *each] for x, each in zip(originals, back)][start : start + COLUMNS]
+        rows += [*([[]] if rows else []), *map(list, zip(*columns))]
+    pictures.show(rows, out, as_json)
+    if as_json:
+        with torch.no_grad():
+            x = vae.batch(originals)
+            distortion = -vae.model.log_px(x, vae.model.posterior(x).mean[None])[0]
+        error = (x - vae.batch([each[0] for each in back])).square().flatten(1).sum(1)
+        found = [
+            {"picture": each, "distortion": nats, "squared_error": squared}
+            for each, nats, squared in zip(names, distortion.tolist(), error.tolist())
+        ]
+        console.document({"model": name, "out": out and str(out), "reconstructions": found})

@@ -10,6 +10,7 @@ from textvae_cli import numbers
 from textvae_cli.console import clean, out, say
 
 if TYPE_CHECKING:
+    import numpy as np
     from rich.console import Console, RenderableType
 
     from textvae.records import Record
@@ -52,6 +53,25 @@ def blocks(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         for heading, field in zip(headings, row):
             grid.add_row(heading, Text(clean(field)))
         _console().print(*([""] if i else []), grid, sep="\n")
+
+
+def half_blocks(pixels: "np.ndarray") -> None:
+    """A picture uint8 [H, W, 1] or [H, W, 3] on the terminal: a character is two pixels, one above the other."""
+    from rich.color import Color
+    from rich.segment import Segment, Segments
+    from rich.style import Style
+
+    def colour(pixel: "np.ndarray") -> Color:
+        red, green, blue = (pixel if len(pixel) == 3 else pixel.repeat(3)).tolist()
+        return Color.from_rgb(red, green, blue)
+
+    segments = []
+    for y in range(0, len(pixels), 2):
+        for x in range(pixels.shape[1]):
+            under = colour(pixels[y + 1, x]) if y + 1 < len(pixels) else None
+            segments.append(Segment("▀", Style(color=colour(pixels[y, x]), bgcolor=under)))
+        segments.append(Segment.line())
+    _console().print(Segments(segments), end="", soft_wrap=True)
 
 
 @contextlib.contextmanager

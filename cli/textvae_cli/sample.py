@@ -1,10 +1,15 @@
-"""``textvae sample``: new sentences from the prior."""
+"""``textvae sample``: new sentences or pictures from the prior."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from textvae.errors import RequestError
 from textvae_cli import console, loading, options
+
+if TYPE_CHECKING:
+    from textvae import Decoding, TextVAE
 
 CHUNK = 256  # as TextVAE.sample draws them, so that a seed gives the same sentences there
 
@@ -22,20 +27,24 @@ def sample(
     top_p: Annotated[
         float, typer.Option("--top-p", min=0, max=1, help="Choose among the likeliest words that make up P.")
     ] = 1.0,
+    grid: Annotated[Path | None, typer.Option("--grid", metavar="PNG", help="Pictures: write them side by side.")] = (
+        None
+    ),
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Pictures: write each as a PNG.")] = None,
     seed: options.Seed = None,
     model: options.Model = None,
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Write new sentences.
+    """Write new sentences, or new pictures.
 
     A code is drawn from the prior, and its most probable sentence is written. With a temperature, --top-k or
-    --top-p, words are drawn as well; temperature 1 is the model as it is.
+    --top-p, words are drawn as well; temperature 1 is the model as it is. A model of pictures gives the mean of
+    each, with --decode sample a draw.
     """
     import sys
 
     name, vae = loading.open_model(model, device)
-    loading.need_text(vae, name, code=False)
 
     import torch
 
@@ -46,6 +55,12 @@ def sample(
     decoding = Decoding(method.value, 1.0 if temperature is None else temperature, top_k, top_p)
     if seed is not None:
         torch.manual_seed(seed)
+    if loading.reads_pictures(vae):
+        if drawing:
+            raise RequestError(f"--temperature, --top-k and --top-p are for words, and {name} writes pictures.")
+        _pictures(vae, name, n, decoding, grid, out, as_json)
+        return
+    loading.need_no_pictures(name, {"--grid": grid, "--out": out})
     rows = []
     for start in range(0, n, CHUNK):
         drawn = vae.sample(min(CHUNK, n - start), decoding)
@@ -57,3 +72,21 @@ def sample(
         sys.stdout.flush()
     if as_json:
         console.document({"model": name, "samples": rows})
+
+
+def _pictures(
+    vae: "TextVAE", name: str, n: int, decoding: "Decoding", grid: Path | None, out: Path | None, as_json: bool
+) -> None:
+    from textvae.pictures import square
+    from textvae_cli import pictures
+
+    pictures.check_place(grid, "--grid out.png, or --out DIR", as_json or out is not None)
+    if out is not None:
+        pictures.check_folder(out)
+    drawn = [one for start in range(0, n, CHUNK) for one in vae.sample(min(CHUNK, n - start), decoding)]
+    if out is not None:
+        pictures.save_each([one.raw for one in drawn], out)
+    pictures.show(square([one.raw for one in drawn]), grid, as_json)
+    if as_json:
+        rows = [{"log_prob": one.log_prob} for one in drawn]
+        console.document({"model": name, "grid": grid and str(grid), "out": out and str(out), "samples": rows})

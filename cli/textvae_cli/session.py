@@ -58,6 +58,7 @@ def read_corpus(settings: CorpusSettings) -> Corpus:
         label_column=settings.label_column,
         encoding=settings.encoding,
         limit=settings.limit,
+        size=(settings.size, settings.size) if settings.size else None,
     )
 
 

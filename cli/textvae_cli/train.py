@@ -43,6 +43,7 @@ def train(
     label_column: options.LabelColumn = None,
     encoding: Annotated[str | None, typer.Option("--encoding", help="Of text files; default UTF-8.")] = None,
     limit: options.Limit = None,
+    size: Annotated[int | None, typer.Option("--size", min=1, max=4096, help="Of pictures: pixels a side.")] = None,
     threads: Annotated[int | None, typer.Option("--threads", min=1, max=1024, help="CPU threads.")] = None,
     as_json: options.Json = False,
 ) -> None:
@@ -63,6 +64,7 @@ def train(
             "corpus.label_column": label_column,
             "corpus.encoding": encoding,
             "corpus.limit": limit,
+            "corpus.size": size,
             "train.epochs": epochs,
             "train.steps": steps,
             "train.minutes": minutes,
@@ -173,7 +175,7 @@ def _next(place: Path, ready: "Session") -> str:
     """A command to type, with two sentences of the validation split where they are short."""
     model = "" if place.parent == loading.RUNS else f" --model {shlex.quote(str(place))}"
     if ready.corpus.kind == "image":
-        return f"textvae evaluate FILE{model}"
+        return f"textvae sample -n 64 --grid samples.png{model}"
     if not ready.settings.model.latent_size:  # a plain language model has nothing to move between
         return f"textvae sample{model}"
     ends = [text for text in map(console.clean, ready.corpus.valid[:200]) if 8 <= len(text) <= 32 and _plain(text)]

@@ -20,6 +20,10 @@ class Options:
     encoding: str = "utf-8"
     limit: int | None = None
     seed: int = 0
+    size: tuple[int, int] | None = None
+    """Height and width that pictures are brought to."""
+    colour: bool | None = None
+    """Whether pictures are brought to three channels, or to one."""
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from textvae.errors import RequestError
-from textvae_corpora import idx, picture_folder
-from textvae_corpora.base import Options, Split, Splits, digest
+from textvae_corpora import idx, picture_file, picture_folder
+from textvae_corpora.base import Options, Split, Splits, counted, digest
 from textvae_corpora.clean import DOCUMENT_LIMIT
 from textvae_corpora.decode import file_errors, file_hash, line_batches
 from textvae_corpora.store import Rows, store
@@ -21,6 +23,7 @@ _SPLITS = {
     "val": "valid",
     "test": "test",
 }
+_READ = ".txt files, .png or .jpg pictures, or splits (train.csv, test.csv)"
 
 
 def splits(folder: Path, options: Options) -> Splits:
@@ -29,17 +32,23 @@ def splits(folder: Path, options: Options) -> Splits:
         divided = split_files(folder, options)
         if "train" in divided:
             return divided
+        parts = _split_folders(folder, options)
+        if "train" in parts:
+            return parts
         digits = idx.splits(folder, options)
         if digits is not None:
             return digits
         files = sorted(p for p in folder.rglob("*") if p.is_file() and not _hidden(p.relative_to(folder)))
-    images = [p for p in files if p.suffix.lower() in picture_folder.SUFFIXES]
+    images = [p for p in files if p.suffix.lower() in picture_file.SUFFIXES]
     texts = [p for p in files if p.name.lower().removesuffix(".gz").endswith(".txt")]
-    if images and not texts:
-        return {"all": lambda: picture_folder.read(folder, images, options)}
+    if images and len(images) >= len(texts):  # a README among photos does not make them documents
+        return {"all": lambda: _pictures(folder, images, len(files) - len(images), options)}
     if texts:
         return {"all": lambda: read_documents(folder, texts, options)}
-    raise RequestError(f"no documents found in {folder}: a folder holds .txt files, .png or .jpg pictures, or splits.")
+    if files:
+        kinds = ", ".join(sorted({p.suffix.lower() for p in files if p.suffix})[:5]) or "files without a suffix"
+        raise RequestError(f"no documents found in {folder}, but {kinds}: a folder holds {_READ}.")
+    raise RequestError(f"no documents found in {folder}: a folder holds {_READ}.")
 
 
 def split_files(folder: Path, options: Options, prefix: str = "") -> Splits:
@@ -55,10 +64,33 @@ def split_files(folder: Path, options: Options, prefix: str = "") -> Splits:
     return found
 
 
+def _split_folders(folder: Path, options: Options) -> Splits:
+    """Subfolders called train, valid, test, if there are no others."""
+    inside = [path for path in sorted(folder.iterdir()) if path.is_dir() and not _hidden(path.relative_to(folder))]
+    if any(path.name.lower() not in _SPLITS for path in inside):
+        return {}
+
+    def reader(path: Path) -> Callable[[], Split]:
+        return lambda: next(iter(splits(path, options).values()))()
+
+    return {_SPLITS[path.name.lower()]: reader(path) for path in inside}
+
+
 def folder_labels(folder: Path, files: list[Path]) -> list[str | None] | None:
     """The name of each file's subfolder, if every file lies in a subfolder: then those are classes."""
     depths = {len(path.relative_to(folder).parts) for path in files}
-    return [path.parent.name for path in files] if depths == {2} else None
+    return [_named(path.parent.name) for path in files] if depths == {2} else None
+
+
+def _named(name: str) -> str:
+    """A folder's name as text: bytes that are not UTF-8 are shown as such."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _pictures(folder: Path, images: list[Path], others: int, options: Options) -> Split:
+    split = picture_folder.read(folder, images, options)
+    note = (f"{counted(others, 'other file')} skipped",) if others else ()
+    return replace(split, notes=(*note, *split.notes))
 
 
 def read_documents(folder: Path, files: list[Path], options: Options) -> Split:

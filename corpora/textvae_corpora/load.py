@@ -24,22 +24,27 @@ def load_corpus(
     valid_fraction: float = 0.05,
     seed: int = 0,
     limit: int | None = None,
+    size: tuple[int, int] | None = None,
     processes: int | None = None,
 ) -> Corpus:
     """Read a file, a folder, a registered name or a Hugging Face dataset to train on.
 
     ``valid`` is another source to validate on, else the corpus's own validation split, else
     ``valid_fraction`` of the examples (at most 5,000) held out by ``seed``. ``limit`` takes the first so many
-    of each source.
+    of each source. Pictures are brought to a ``size`` (height, width), and those to validate on to that of the others.
     ``processes`` is accepted for symmetry with ``encode_examples``: reading is one process.
     Raises RequestError for whatever the user can put right, TextvaeError if the disk is full.
     """
     from textvae_corpora.labels import renumber, sorted_classes
     from textvae_corpora.split import hold_out
 
-    options = Options(text_column, label_column, encoding, limit, seed)
+    options = Options(text_column, label_column, encoding, limit, seed, size)
     name, table = splits_of(source, options)
     train = (table.get("train") or table.get("all") or next(iter(table.values())))()
+    if train.kind == "image":  # those to validate on are brought to the same shape
+        channels, *shape = train.examples[0].shape
+        options = replace(options, size=tuple(shape), colour=channels == 3)
+        _, table = splits_of(source, options)
     held = _validation(valid, options) if valid is not None else table["valid"]() if "valid" in table else None
     if held is None:
         train, held, note = hold_out(train, valid_fraction, seed)
@@ -73,6 +78,7 @@ def load_examples(
     encoding: str = "utf-8",
     seed: int = 0,
     limit: int | None = None,
+    size: tuple[int, int] | None = None,
     classes: Sequence[str] | None = None,
 ) -> tuple[Sequence[Any], np.ndarray | None, tuple[str, ...]]:
     """All examples of one source in order, their labels [N] or None, and notes; ``-`` is standard input.
@@ -84,7 +90,7 @@ def load_examples(
     from textvae_corpora.labels import renumber
 
     split = load_split(
-        source, text_column=text_column, label_column=label_column, encoding=encoding, seed=seed, limit=limit
+        source, text_column=text_column, label_column=label_column, encoding=encoding, seed=seed, limit=limit, size=size
     )
     labels = split.labels if classes is None else renumber(split.labels, split.classes, classes)
     return split.examples, labels, split.notes
@@ -98,9 +104,14 @@ def load_split(
     encoding: str = "utf-8",
     seed: int = 0,
     limit: int | None = None,
+    size: tuple[int, int] | None = None,
+    colour: bool | None = None,
 ) -> Split:
-    """What ``load_examples`` reads, with the names of its classes and its fingerprint."""
-    options = Options(text_column, label_column, encoding, limit, seed)
+    """What ``load_examples`` reads, with the names of its classes and its fingerprint.
+
+    Pictures are brought to a ``size`` (height, width), and to ``colour`` or grey, where those are given.
+    """
+    options = Options(text_column, label_column, encoding, limit, seed, size, colour)
     name, table = splits_of(source, options)
     which = next((key for key in ("all", "test", "valid", "train") if key in table), next(iter(table)))
     split = table[which]()

@@ -1,89 +1,85 @@
-"""A folder of pictures, all of one size."""
+"""A folder of pictures, brought to one size."""
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from textvae.errors import RequestError
-from textvae_corpora.arrays import pictures, refuse_large
+from textvae_corpora.arrays import refuse_large, split_of
 from textvae_corpora.base import Options, Split
-from textvae_corpora.decode import file_errors
+from textvae_corpora.picture_file import is_grey, opened_picture, pixels, upright_size
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-_GREY = ("1", "L")
+LARGE, SIDE = 128, 64
+"""Pictures of one size are left as they are up to ``LARGE`` pixels a side; others become ``SIDE`` x ``SIDE``."""
 
 
 def read(folder: Path, files: list[Path], options: Options) -> Split:
     """Grey pictures [N, 1, H, W] if all are grey, else colour [N, 3, H, W]; subfolders are classes.
 
-    Raises RequestError for pictures of several sizes, for one that is damaged, and for one of a size that
-    only a decompression bomb has.
+    Only one is held at its own size. RequestError names those that are damaged, or of a size that only a
+    decompression bomb has.
     """
     from textvae_corpora.folders import folder_labels
 
     names = folder_labels(folder, files)
     files = files[: options.limit]
-    sizes, modes = Counter[tuple[int, int]](), set[str]()
-    for path in files:
-        with _picture(path) as image:
-            sizes[image.size] += 1
-            modes.add(image.mode if "transparency" not in image.info else "RGBA")
-    if len(sizes) > 1:
-        most = ", ".join(f"{count:,} of {w} x {h}" for (w, h), count in sizes.most_common(4))
-        more = f" and {len(sizes) - 4} more sizes" if len(sizes) > 4 else ""
-        raise RequestError(
-            f"The pictures in {folder} have to be of one size: there are {most}{more}. Scale them first."
-        )
-    grey, (width, height) = modes <= set(_GREY), next(iter(sizes))
-    channels = 1 if grey else 3
-    refuse_large(folder, len(files) * channels * width * height)
-    array = np.empty((len(files), height, width, channels), np.uint8)
-    for i, path in enumerate(files):
-        with _picture(path) as image:
-            array[i] = _pixels(image, grey).reshape(height, width, channels)
-    labels = None if names is None else np.array(names[: len(files)])
-    return pictures(array, folder, options, labels)
+    sizes, coloured = Counter[tuple[int, int]](), options.colour
+
+    def look(image: Any, place: int) -> None:
+        nonlocal coloured
+        sizes[upright_size(image)] += 1
+        coloured = coloured or (options.colour is None and not is_grey(image))
+
+    _each(folder, files, look)
+    (height, width), note = _size(sizes, options.size)
+    channels = 3 if coloured else 1
+    refuse_large(folder, len(files) * channels * height * width)
+    array = np.empty((len(files), channels, height, width), np.uint8)
+
+    def take(image: Any, place: int) -> None:
+        array[place] = pixels(image, (height, width), bool(coloured))
+
+    _each(folder, files, take)
+    labels = None if names is None else [str(name) for name in names[: len(files)]]
+    return split_of(array, folder, options, labels, note)
 
 
-@contextmanager
-def _picture(path: Path) -> Iterator[Any]:
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise RequestError("Pictures are read by pillow: pip install 'textvae[images]'.") from None
-    try:
-        with file_errors(path), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                yield image
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise RequestError(f"{path} is refused: {error}") from error
-    except RequestError as error:
-        if isinstance(error.__cause__, UnidentifiedImageError):
-            raise RequestError(f"{path} is not a picture, or it is damaged.") from error
-        raise
-    except (SyntaxError, ValueError) as error:
-        raise RequestError(f"{path} is damaged: {error}.") from error
+def _each(folder: Path, files: list[Path], use: Callable[[Any, int], None]) -> None:
+    """Open the pictures in turn; RequestError names the damaged ones after all have been tried."""
+    damaged: list[str] = []
+    for place, path in enumerate(files):
+        try:
+            with opened_picture(path) as image:
+                use(image, place)
+        except RequestError as error:
+            damaged.append(str(error))
+    if len(damaged) > 3:
+        more = f"{len(damaged):,} of the {len(files):,} pictures in {folder} cannot be read. "
+        raise RequestError(f"{more}{' '.join(damaged[:3])} Remove them, and run again.")
+    if damaged:
+        raise RequestError(" ".join(damaged))
 
 
-def _pixels(image: Any, grey: bool) -> np.ndarray:
-    """uint8 [H, W] or [H, W, 3]; what is transparent becomes white."""
-    from PIL import Image
+def _size(sizes: Counter[tuple[int, int]], asked: tuple[int, int] | None) -> tuple[tuple[int, int], list[str]]:
+    """The height and width that the pictures shall have, and a note where some have another."""
+    only = next(iter(sizes)) if len(sizes) == 1 else None
+    if asked is None and only is not None and max(only) <= LARGE:
+        return only, []
+    side = round(min(SIDE, median(min(size) for size in sizes.elements())))
+    wanted = asked or (side, side)
+    if only == wanted:
+        return wanted, []
+    low, high = min(sizes, key=lambda size: size[0] * size[1]), max(sizes, key=lambda size: size[0] * size[1])
+    were = f"are {_shown(low)}" if only else f"have {len(sizes):,} sizes, from {_shown(low)} to {_shown(high)}"
+    another = "" if asked else "; --size N takes another size"
+    return wanted, [f"the pictures {were}: scaled and cropped to {_shown(wanted)}{another}"]
 
-    if image.mode.startswith("I;16"):
-        shallow = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        return np.asarray(shallow.convert("RGB"))
-    if grey:
-        return np.asarray(image.convert("L"))
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        clear = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", clear.size, "white"), clear)
-    return np.asarray(image.convert("RGB"))
+
+def _shown(size: tuple[int, int]) -> str:
+    return f"{size[1]:,} x {size[0]:,}"

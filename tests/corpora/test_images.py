@@ -43,12 +43,33 @@ def test_transparent_becomes_white(tmp_path):
     assert (examples[1] == 9).all()
 
 
-def test_pictures_of_several_sizes(tmp_path):
-    save(tmp_path / "a.png")
-    save(tmp_path / "b.png")
-    save(tmp_path / "c.png", (9, 9))
-    with pytest.raises(RequestError, match="2 of 5 x 4, 1 of 9 x 9"):
-        load_corpus(str(tmp_path))
+def test_pictures_of_several_sizes_are_brought_to_one(tmp_path):
+    for i, size in enumerate([(50, 40), (30, 30), (200, 300), (70, 90)]):
+        save(tmp_path / f"{i}.png", size, "L", 9)
+    examples, _, notes = load_examples(str(tmp_path))
+    assert examples.shape == (4, 1, 55, 55)  # the median of the short sides
+    assert (examples == 9).all()
+    assert notes == (
+        "the pictures have 4 sizes, from 30 x 30 to 200 x 300: scaled and cropped to 55 x 55; --size N takes another "
+        "size",
+    )
+    assert load_corpus(str(tmp_path), size=(8, 6)).train.shape == (3, 1, 8, 6)
+
+
+def test_large_pictures_of_one_size_are_made_small(tmp_path):
+    for i in range(2):
+        save(tmp_path / f"{i}.jpg", (400, 300), value=(0, 200, 0))
+    examples, _, notes = load_examples(str(tmp_path))
+    assert examples.shape == (2, 3, 64, 64)
+    assert "the pictures are 400 x 300: scaled and cropped to 64 x 64" in notes[0]
+
+
+def test_the_middle_is_kept(tmp_path):
+    picture = np.zeros((20, 60), np.uint8)
+    picture[:, 20:40] = 255
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    (cropped,), *_ = load_examples(str(tmp_path), size=(10, 10))
+    assert cropped[0, :, 1:-1].min() > 240
 
 
 def test_damaged_and_oversized_pictures(tmp_path, monkeypatch):

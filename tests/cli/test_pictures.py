@@ -1,0 +1,220 @@
+"""The commands on a model of pictures: what they write, show and refuse."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .conftest import ROOT, command
+
+
+def seen(file):
+    """The picture in a file, read whole."""
+    with Image.open(file) as image:
+        return image.copy()
+
+
+@pytest.fixture(scope="session")
+def run(pictures):
+    """A model of grey pictures, 4 x 4."""
+    return pictures / "run"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A colour photo, a picture with a transparent part, a grey one of the model's size."""
+    Image.new("RGB", (40, 30), (200, 10, 10)).save(tmp_path / "a.jpg")
+    Image.new("RGBA", (9, 9), (0, 0, 0, 0)).save(tmp_path / "b.png")
+    Image.new("L", (4, 4), 70).save(tmp_path / "c.png")
+    return tmp_path
+
+
+def test_sample(textvae, run, tmp_path):
+    words = ["sample", "-n", 6, "--seed", 1, "--model", run]
+    done = textvae(*words, "--grid", "deep/er/g.png", "--out", "single", "--json")
+    assert done.exit_code == 0, done.stderr
+    tree = json.loads(done.stdout)
+    assert tree.keys() == {"model", "grid", "out", "samples"}
+    assert [row.keys() for row in tree["samples"]] == [{"log_prob"}] * 6
+    assert seen(tmp_path / "deep/er/g.png").mode == "L"
+    assert sorted(os.listdir("single")) == [f"{i}.png" for i in range(6)]
+    assert seen("single/0.png").size == (4, 4)
+    grid = (tmp_path / "deep/er/g.png").read_bytes()
+    assert textvae(*words, "--grid", "h.png").stdout == ""
+    assert (tmp_path / "h.png").read_bytes() == grid
+    assert textvae(*words, "--grid", "d.png", "--decode", "sample").exit_code == 0
+    assert set(np.unique(np.asarray(seen("d.png")))) == {0, 255}
+
+
+def test_reconstruct(textvae, run, pictures, photos):
+    words = ["reconstruct", "a.jpg", "b.png", "c.png", f"{pictures / 'p.npy'}:0-1", "--model", run, "--out", "r.png"]
+    done = textvae(*words, "--json")
+    assert done.exit_code == 0, done.stderr
+    rows = json.loads(done.stdout)["reconstructions"]
+    assert [row["picture"] for row in rows][:3] == ["a.jpg", "b.png", "c.png"]
+    assert rows[0].keys() == {"picture", "distortion", "squared_error"}
+    assert "a.jpg: made it grey, scaled and cropped 40 x 30 to 4 x 4" in done.stderr
+    assert "b.png: made white what is transparent" in done.stderr
+    assert "c.png:" not in done.stderr
+    shown = np.asarray(seen("r.png"))
+    tile = (shown.shape[1] - 2) // 5
+    assert (shown[2 : tile - 2, 2 + tile : 2 * tile - 2] == 255).all()
+    assert (shown[2 : tile - 2, 2 + 2 * tile : 3 * tile - 2] == 70).all()
+    once = textvae(*words, "--samples", 2)
+    assert once.exit_code == 0, once.stderr
+    assert np.asarray(seen("r.png")).shape == (4 * tile + 2, shown.shape[1])
+    many = textvae("reconstruct", *["c.png"] * 13, "--model", run, "--out", "m.png")
+    assert many.stderr.endswith("m.png: 26 pictures\n")
+
+
+def test_squared_error_and_distortion_are_those_of_the_model(textvae, run, photos):
+    import torch
+
+    from textvae import TextVAE
+
+    row = json.loads(textvae("reconstruct", "c.png", "--model", run, "--json").stdout)["reconstructions"][0]
+    vae = TextVAE.from_pretrained(run)
+    x = torch.full((1, 1, 4, 4), 70 / 255)
+    back = vae.decode(vae.encode(np.full((1, 4, 4), 70, np.uint8)))
+    assert row["squared_error"] == pytest.approx(((x - torch.tensor(back) / 255) ** 2).sum().item(), abs=1e-5)
+    log_px = vae.model.log_px(x, vae.model.posterior(x).mean[None])
+    assert row["distortion"] == pytest.approx(-log_px.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("path", ["linear", "slerp"])
+def test_interpolate(textvae, run, photos, path):
+    words = ["interpolate", "a.jpg", "c.png", "--steps", 5, "--path", path, "--model", run]
+    done = textvae(*words, "--out", "i.png", "--json")
+    assert done.exit_code == 0, done.stderr
+    tree = json.loads(done.stdout)
+    assert [step["t"] for step in tree["steps"]] == [0, 0.25, 0.5, 0.75, 1]
+    assert tree["out"] == "i.png"
+    assert seen("i.png").size == (5 * 66 + 2, 68)
+
+
+def test_commands_that_read_a_corpus(textvae, run, photos):
+    done = textvae("evaluate", ".", "--model", run, "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["sentences"] == 3
+    assert "scaled and cropped to 4 x 4" in done.stderr
+    assert textvae("encode", "digits", "--limit", 7, "--out", "z.npy", "--model", run).exit_code == 0
+    assert len(np.load("z.npy")) == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["sample"], "add --grid out.png"),
+        (["sample", "--grid", "out.jpg"], "ends in .jpg"),
+        (["sample", "--grid", "."], "ends in nothing"),
+        (["sample", "--grid", "g.png", "--out", "c.png"], "is a file"),
+        (["sample", "--grid", "c.png/g.png"], "cannot be written"),
+        (["sample", "--grid", "g.png", "--top-k", "3"], "are for words"),
+        (["sample", "--grid", "g.png", "--temperature", "1"], "are for words"),
+        (["reconstruct", "c.png"], "add --out pairs.png"),
+        (["reconstruct", "c.png", "--out", "folder.png"], "is a folder"),
+        (["reconstruct", "nope.png", "--out", "r.png"], "no picture 'nope.png'"),
+        (["reconstruct", "A sentence.", "--out", "r.png"], "no picture 'A sentence.'"),
+        (["reconstruct", "", "--out", "r.png"], "no picture"),
+        (["reconstruct", "digits", "--out", "r.png"], "as in digits:7"),
+        (["reconstruct", "folder.png", "--out", "r.png"], "more than one"),
+        (["reconstruct", "digits:1797", "--out", "r.png"], "0 to 1,796"),
+        (["reconstruct", "digits:5-4", "--out", "r.png"], "0 to"),
+        (["reconstruct", "toy:9:3", "--out", "r.png"], "holds text"),
+        (["reconstruct", "none/such:3", "--out", "r.png"], "none/such"),
+        (["reconstruct", "text.png", "--out", "r.png"], "text.png is not a picture"),
+        (["reconstruct", "text.txt", "--out", "r.png"], "text.txt is not a picture"),
+        (["interpolate", "c.png", "--out", "i.png"], "takes two"),
+        (["interpolate", "digits:0-1", "c.png", "--out", "i.png"], "3 were named"),
+        (["impute", "a ___"], "for text"),
+        (["analogy", "a", "b", "c"], "for text"),
+        (["neighbours", "a", "--in", "toy:9"], "for text"),
+        (["evaluate", "toy:9"], "holds text"),
+    ],
+)
+def test_wrong_requests_exit_2_and_write_nothing(textvae, run, photos, words, part):
+    (photos / "folder.png").mkdir()
+    (photos / "text.png").write_text("no picture")
+    (photos / "text.txt").write_text("no picture")
+    before = sorted(photos.iterdir())
+    done = textvae(*words, "--model", run)
+    assert done.exit_code == 2, done.output
+    assert part in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert sorted(photos.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["sample", "--grid", "g.png"], "--grid is for pictures"),
+        (["sample", "--out", "g"], "--out is for pictures"),
+        (["reconstruct", "A cat.", "--out", "g.png"], "--out is for pictures"),
+        (["interpolate", "A cat.", "A dog.", "--out", "g.png"], "--out is for pictures"),
+        (["interpolate", "a.jpg", "b.png"], "a.jpg is a picture, and this model reads text. textvae train FOLDER"),
+        (["reconstruct", "a.jpg"], "a.jpg is a picture"),
+    ],
+)
+def test_pictures_and_a_model_of_text(textvae, tiny, photos, words, part):
+    done = textvae(*words, "--model", tiny)
+    assert done.exit_code == 2, done.output
+    assert part in done.stderr
+
+
+def test_without_pillow(textvae, run, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    done = textvae("sample", "--grid", "g.png", "--model", run)
+    assert done.exit_code == 2
+    assert "pip install 'textvae[images]'" in done.stderr
+
+
+def terminal(*words, **env):
+    """What a command shows in a terminal of 80 x 24 with 24-bit colours."""
+    path = os.pathsep.join(str(ROOT / folder) for folder in (".", "cli", "corpora"))
+    unset = {"NO_COLOR", "COLUMNS", "LINES"}
+    env = {**{k: v for k, v in os.environ.items() if k not in unset}, "PYTHONPATH": path, **env}
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(command(*words), stdout=theirs, stderr=subprocess.PIPE, env=env)
+    os.close(theirs)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 1 << 16)
+        except OSError:  # the other end is closed
+            break
+    os.close(ours)
+    _, err = process.communicate()
+    return process.returncode, shown.decode(), err.decode()
+
+
+def test_a_preview_in_the_terminal(run, photos):
+    code, shown, err = terminal("reconstruct", "c.png", "--model", run, TERM="xterm-256color", COLORTERM="truecolor")
+    assert code == 0, err
+    lines = shown.splitlines()
+    assert {re.sub(r"\x1b\[[\d;]*m", "", line) for line in lines} <= {"▀" * len(re.findall("▀", lines[0])), ""}
+    assert "38;2;70;70;70" in shown
+
+
+@pytest.mark.parametrize(
+    ("env", "shown"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({"TERM": ""}, False)]
+)
+def test_which_terminals_show_pictures(monkeypatch, env, shown):
+    import sys
+
+    from textvae_cli.pictures import can_preview
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for key, value in {"TERM": "xterm", **env}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert can_preview() == shown
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    assert not can_preview()
