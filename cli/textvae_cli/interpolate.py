@@ -26,7 +26,7 @@ def interpolate(
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Write the sentences between sentence A and sentence B, or the pictures between two pictures.
+    """Write what lies between two sentences, or two pictures.
 
     They are a homotopy: what the model writes at points between the codes of A and B (Bowman et al. 2015).
     """
