@@ -145,6 +145,8 @@ def settings_of(recipe: str, assignments: dict[str, Any] | None = None):
     }
     if settings.model.latent_size:
         tiny["model.latent_size"] = 3
+    if settings.model.labels != "ignore":
+        tiny["model.classes"] = ["a", "b"]
     names = {key: value for key, value in given.items() if key.endswith(".name")}
     settings = settings.override(names) if names else settings
     for slot, registry in SLOTS.items():

@@ -11,6 +11,8 @@ from textvae.corruptions import CORRUPTIONS
 from textvae.decoders import DECODERS, AutoregressiveDecoder
 from textvae.encoders import ENCODERS
 from textvae.errors import RequestError
+from textvae.labels import HIDDEN, Condition
+from textvae.layers import dense
 from textvae.likelihoods import LIKELIHOODS, Categorical
 from textvae.objectives import OBJECTIVES, Objective
 from textvae.penalties import PENALTIES
@@ -75,7 +77,14 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
             raise RequestError(f"The {registry.kind} {part.name!r} cannot be built: {error}.") from error
 
     encoder = build(ENCODERS, settings.encoder)
-    posterior = build(POSTERIORS, settings.posterior, feature_size=encoder.output_size)
+    predicts, told = (settings.labels in (one, "both") for one in ("predict", "condition"))
+    if (predicts or told) and not settings.classes:
+        raise RequestError(
+            f"model.labels is {settings.labels!r}, and there are no labels: give a corpus that has some."
+        )
+    classes = len(settings.classes) if told else 0
+    condition = Condition(classes, 0.0 if predicts else HIDDEN)
+    posterior = build(POSTERIORS, settings.posterior, feature_size=encoder.output_size + classes)
     prior = build(PRIORS, settings.prior, posterior=posterior)
     if posterior.support is not prior.support:
         raise RequestError(
@@ -83,7 +92,7 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
             f"{settings.prior.name!r} from {prior.support.value}: there is no KL between them. "
             f"{_priors_of(posterior.support)}"
         )
-    decoder = build(DECODERS, settings.decoder)
+    decoder = build(DECODERS, settings.decoder, latent_size=settings.latent_size + classes)
     likelihood = build(
         LIKELIHOODS,
         settings.likelihood,
@@ -95,13 +104,18 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
             f"The decoder {settings.decoder.name!r} does not write word by word, which the likelihood "
             f"{settings.likelihood.name!r} needs: these two do not go together."
         )
-    noises = [build(CORRUPTIONS, part) for part in (settings.encoder_noise, settings.decoder_noise)]
-    if not noises[1].keeps_positions:
+    encoder_noise, decoder_noise = (
+        build(CORRUPTIONS, part) for part in (settings.encoder_noise, settings.decoder_noise)
+    )
+    if not decoder_noise.keeps_positions:
         raise RequestError(
             f"The corruption {settings.decoder_noise.name!r} moves words, and a decoder that is fed with them would "
             "read those that it is to predict: it can be model.encoder_noise only."
         )
-    return Autoencoder(encoder, posterior, prior, decoder, likelihood, *noises)
+    read = encoder.output_size if told else settings.latent_size
+    classifier = dense(read, len(settings.classes)) if predicts else None
+    parts = encoder, posterior, prior, decoder, likelihood, encoder_noise, decoder_noise, condition, classifier
+    return Autoencoder(*parts)
 
 
 def _priors_of(support: Support) -> str:

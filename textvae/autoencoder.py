@@ -7,6 +7,7 @@ from torch.distributions import Distribution
 from textvae.corruptions import Corruption
 from textvae.decoders import Decoder
 from textvae.encoders import Encoder
+from textvae.labels import Condition
 from textvae.likelihoods import Likelihood
 from textvae.posteriors import Posterior
 from textvae.priors import Prior
@@ -18,6 +19,9 @@ class Autoencoder(nn.Module):
     A sentence VAE, a document VAE and an image VAE differ in the parts; a deterministic autoencoder differs in
     the objective that trains it. Corruptions act in training only: on what the encoder reads (denoising) and
     on what the decoder is fed (word dropout). What is scored is always x itself.
+
+    Labels y [B], −1 for none, may be a ``condition`` that q(z|x, y) and p(x|z, y) are told, and may be what a
+    ``classifier`` tells: of the code, or, where the code is told them, of the encoder's features (Kingma et al. 2014).
     """
 
     def __init__(
@@ -29,27 +33,48 @@ class Autoencoder(nn.Module):
         likelihood: Likelihood,
         encoder_noise: Corruption,
         decoder_noise: Corruption,
+        condition: Condition | None = None,
+        classifier: nn.Module | None = None,
     ):
         super().__init__()
         self.encoder, self.posterior_head = encoder, posterior
         self.prior, self.decoder, self.likelihood = prior, decoder, likelihood
         self.encoder_noise, self.decoder_noise = encoder_noise, decoder_noise
+        self.condition, self.classifier = condition or Condition(0), classifier
 
     @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return next(self.parameters()).device
 
-    def posterior(self, x: Tensor) -> Distribution:
-        """q(z|x) for x [B, …]: batch [B], event [Z]."""
-        return self.posterior_head(self.encoder(self.encoder_noise(x)))
+    def features(self, x: Tensor) -> Tensor:
+        """What the encoder makes of x [B, …], [B, F]."""
+        return self.encoder(self.encoder_noise(x))
 
-    def hidden(self, x: Tensor, z: Tensor) -> Tensor:
-        """The decoder's hidden states [N, …, H] for codes z [N, Z], fed with x [N, …]."""
-        return self.decoder(z, self.decoder_noise(x))
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Distribution:
+        """q(z|x) for x [B, …], or q(z|x, y): batch [B], event [Z]."""
+        return self.posterior_of(self.features(x), y)
 
-    def log_px(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x|z) [K, B] in nats, for x [B, …] and K codes of each example, z [K, B, Z]."""
+    def posterior_of(self, features: Tensor, y: Tensor | None = None) -> Distribution:
+        """q(z|x, y) of the encoder's features [B, F]; a label that is not given is the classifier's guess."""
+        if y is None and self.condition.classes and self.classifier is not None:
+            y = self.classifier(features).argmax(-1)
+        return self.posterior_head(self.condition(features, y))
+
+    def label_logits(self, features: Tensor) -> Tensor:
+        """log q(y|x) [B, C], up to a constant, of the encoder's features [B, F]."""
+        if self.classifier is None:
+            raise ValueError("This model has no classifier: its settings are not of model.labels predict or both.")
+        code = features if self.condition.classes else self.posterior_of(features).mean
+        return self.classifier(code).float()
+
+    def hidden(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """The decoder's hidden states [N, …, H] for codes z [N, Z] (and labels [N]), fed with x [N, …]."""
+        return self.decoder(self.condition(z, y), self.decoder_noise(x))
+
+    def log_px(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x|z) [K, B] in nats, or log p(x|z, y), for x [B, …] and K codes of each example, z [K, B, Z]."""
         k, b = z.shape[:2]
         x = x.expand(k, *x.shape).flatten(0, 1)
-        return self.likelihood.log_prob(self.hidden(x, z.flatten(0, 1)), x).view(k, b)
+        y = None if y is None else y.expand(k, b).flatten()
+        return self.likelihood.log_prob(self.hidden(x, z.flatten(0, 1), y), x).view(k, b)

@@ -40,6 +40,7 @@ class CorpusSettings(Strict):
     encoding: str = "utf-8"
     limit: int | None = Field(None, ge=1)
     size: int | None = Field(None, ge=1, le=4096)  # pixels a side that pictures are brought to; default: as they are
+    labelled: int | None = Field(None, ge=0)  # training examples that keep their label, as many of each class
 
 
 class ModelSettings(Strict):
@@ -53,6 +54,8 @@ class ModelSettings(Strict):
     likelihood: Part
     encoder_noise: Part = Part(name="none")
     decoder_noise: Part = Part(name="none")
+    labels: Literal["ignore", "condition", "predict", "both"] = "ignore"  # q(z|x, y) and p(x|z, y); q(y|x); all three
+    classes: list[str] = []  # the labels' names, from the corpus
     encoder_from: str | None = None  # a trained model that a new one begins with; not read again afterwards
     decoder_from: str | None = None
 

@@ -16,6 +16,7 @@ from textvae.decoding import Decoding, generate
 from textvae.errors import RequestError
 from textvae.initialise import initialise
 from textvae.latent.homotopy import homotopy
+from textvae.registry import did_you_mean
 from textvae.settings import Settings
 
 
@@ -97,8 +98,10 @@ class TextVAE:
             return self.decode(z[None], decoding)[0]
         return self.write(z, decoding)[0]
 
-    def write(self, z: Tensor, decoding: Decoding | None = None) -> tuple[list[Any], list[float]]:
-        """What the model writes at codes z [N, Z], and log p(x|z) of each in nats.
+    def write(
+        self, z: Tensor, decoding: Decoding | None = None, label: str | None = None
+    ) -> tuple[list[Any], list[float]]:
+        """What the model writes at codes z [N, Z], told the ``label``, and log p(x|z) of each in nats.
 
         Codes of a model on the sphere are put back on it first: sums and straight lines leave it.
         """
@@ -106,7 +109,8 @@ class TextVAE:
         limit = self.codec.dims.get("max_length") or decoding.max_length
         decoding = replace(decoding, max_length=min(decoding.max_length, limit))
         z = self.model.prior.support.project(z.to(self.model.device))
-        x, log_prob = generate(self.model.eval(), z, decoding)
+        y = None if label is None else torch.full((len(z),), self._class(label), device=z.device)
+        x, log_prob = generate(self.model.eval(), self.model.condition(z, y), decoding)
         return self.codec.decode(x), log_prob.tolist()
 
     def interpolate(
@@ -119,8 +123,24 @@ class TextVAE:
         z = homotopy(ends[0], ends[1], steps, path)
         return [Step(i / (steps - 1), *pair) for i, pair in enumerate(zip(*self.write(z, decoding)))]
 
-    def sample(self, n: int = 1, decoding: Decoding | None = None, seed: int | None = None) -> list[Sample]:
+    def _class(self, label: str) -> int:
+        """The number of a class; RequestError for one that the model was not trained on."""
+        names = self.settings.model.classes
+        if not self.model.condition.classes:
+            raise RequestError(
+                f"The model writes whatever the label: it cannot be told {label!r}. Train one that can, on examples "
+                "with labels: --set model.labels=condition."
+            )
+        if label not in names:
+            raise RequestError(f"There is no label {label!r} in this model. {did_you_mean(label, names)}")
+        return names.index(label)
+
+    def sample(
+        self, n: int = 1, decoding: Decoding | None = None, seed: int | None = None, label: str | None = None
+    ) -> list[Sample]:
         """``n`` draws of z from the prior, each with its most probable x; ``seed`` makes them repeatable.
+
+        A model that is told labels takes one, by its name.
 
         ``Decoding("sample")`` draws x from p(x|z) as well; a model without a code does that anyway.
         """
@@ -131,7 +151,7 @@ class TextVAE:
             samples: list[Sample] = []
             for size in _pieces(n, 256):
                 z = self.model.prior().sample(torch.Size([size]))
-                samples += map(Sample, *self.write(z, decoding))
+                samples += map(Sample, *self.write(z, decoding, label))
             return samples
 
     def reconstruct(self, raw: Sequence[Any], samples: int = 0, decoding: Decoding | None = None) -> list[list[Any]]:

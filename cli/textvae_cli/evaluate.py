@@ -27,6 +27,7 @@ def evaluate(
     ] = None,
     limit: options.Limit = None,
     text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
     encoding: options.Encoding = "utf-8",
     seed: options.Seed = 0,
     model: options.Model = None,
@@ -42,12 +43,13 @@ def evaluate(
     from textvae.batching import Batches
     from textvae.evaluation import bounds
     from textvae.evaluation.text import reconstruction_bleu
-    from textvae_cli.reading import read_for
+    from textvae_cli.reading import labels_for, read_for
     from textvae_cli.render import counting, waiting
     from textvae_corpora import encode_examples
 
-    raw = read_for(vae, name, file, text_column, encoding=encoding, limit=limit).examples
-    examples = encode_examples(raw, vae.codec)
+    split = read_for(vae, name, file, text_column, label_column, encoding, limit)
+    raw = split.examples
+    examples = encode_examples(raw, vae.codec, labels=labels_for(vae, split))
     batches = Batches(examples, vae.codec.collate, BATCH, shuffle=False)
     with counting("evaluating", len(raw)) as progress:
         report = bounds.evaluate(vae.model, batches, iw_samples, seed=seed or 0, progress=progress)
@@ -112,6 +114,7 @@ def _explained(found: dict[str, Any], each: str, unit: str) -> list[tuple[str, s
         ("perplexity_iw", "", "from nll_iw, over as many"),
         ("tokens", "", unit + (", end symbols included" if unit == "tokens" else "")),
         ("sentences", "", f"{each}s"),
+        ("accuracy", "", "share of the labels that are told right"),
         ("reconstruction_bleu", "", "BLEU of greedy reconstructions"),
     ]
     shown = []

@@ -6,6 +6,8 @@ from textvae.errors import RequestError
 from textvae_cli import console, loading
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from textvae import TextVAE
     from textvae_corpora import Split
 
@@ -41,3 +43,11 @@ def read_for(
     for note in split.notes:
         console.say(f"{file}: {note}")
     return split
+
+
+def labels_for(vae: "TextVAE", split: "Split") -> "np.ndarray | None":
+    """The split's labels as numbers of the model's classes, −1 for others; None where it has none or uses none."""
+    from textvae_corpora.labels import renumber
+
+    classes = vae.settings.model.classes
+    return renumber(split.labels, split.classes, classes) if classes else None

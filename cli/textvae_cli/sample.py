@@ -9,7 +9,9 @@ from textvae.errors import RequestError
 from textvae_cli import console, loading, options
 
 if TYPE_CHECKING:
-    from textvae import Decoding, TextVAE
+    from collections.abc import Iterator
+
+    from textvae.text_vae import Sample
 
 CHUNK = 256  # as TextVAE.sample draws them, so that a seed gives the same sentences there
 
@@ -31,6 +33,7 @@ def sample(
         None
     ),
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Pictures: write each as a PNG.")] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Write examples of this class.")] = None,
     seed: options.Seed = None,
     model: options.Model = None,
     device: options.Device = "cpu",
@@ -55,35 +58,33 @@ def sample(
     decoding = Decoding(method.value, 1.0 if temperature is None else temperature, top_k, top_p)
     if seed is not None:
         torch.manual_seed(seed)
+    drawn = (vae.sample(min(CHUNK, n - start), decoding, label=label) for start in range(0, n, CHUNK))
     if loading.reads_pictures(vae):
         if drawing:
             raise RequestError(f"--temperature, --top-k and --top-p are for words, and {name} writes pictures.")
-        _pictures(vae, name, n, decoding, grid, out, as_json)
+        _pictures(drawn, name, grid, out, as_json)
         return
     loading.need_no_pictures(name, {"--grid": grid, "--out": out})
     rows = []
-    for start in range(0, n, CHUNK):
-        drawn = vae.sample(min(CHUNK, n - start), decoding)
+    for some in drawn:
         if as_json:
-            rows += [{"text": one.raw, "log_prob": one.log_prob} for one in drawn]
+            rows += [{"text": one.raw, "log_prob": one.log_prob} for one in some]
             continue
-        for one in drawn:
+        for one in some:
             console.out(one.raw)
         sys.stdout.flush()
     if as_json:
         console.document({"model": name, "samples": rows})
 
 
-def _pictures(
-    vae: "TextVAE", name: str, n: int, decoding: "Decoding", grid: Path | None, out: Path | None, as_json: bool
-) -> None:
+def _pictures(drawing: "Iterator[list[Sample]]", name: str, grid: Path | None, out: Path | None, as_json: bool) -> None:
     from textvae.pictures import square
     from textvae_cli import pictures
 
     pictures.check_place(grid, "--grid out.png, or --out DIR", as_json or out is not None)
     if out is not None:
         pictures.check_folder(out)
-    drawn = [one for start in range(0, n, CHUNK) for one in vae.sample(min(CHUNK, n - start), decoding)]
+    drawn = [one for some in drawing for one in some]
     if out is not None:
         pictures.save_each([one.raw for one in drawn], out)
     pictures.show(square([one.raw for one in drawn]), grid, as_json)

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from textvae.assembly import build_objective, fit_codec, load_codec
 from textvae.batching import Batches
 from textvae.codecs import Codec
 from textvae.errors import RequestError
 from textvae.files import new_folder, write_whole
 from textvae.run_folder import RunFolder
-from textvae.settings import CorpusSettings, Settings
+from textvae.settings import CorpusSettings, ModelSettings, Settings
 from textvae.text_vae import TextVAE
 from textvae.trainer import Trainer
 from textvae_corpora import Corpus, encode_examples, load_corpus
@@ -73,17 +75,47 @@ def prepare(settings: Settings, corpus: Corpus, saved: Path | None, say: Callabl
     else:
         codec = fit_codec(settings.codec, corpus.train, corpus.vocabulary)
         _tell_vocabulary(settings, codec, say)
+    settings.model = with_classes(settings.model, corpus)
     # A run that has a checkpoint gets its weights from there, and needs no other model any more.
     resumed = saved is not None and any((saved.parent / "checkpoints").glob("step-*"))
     vae = TextVAE.new(settings, codec, begin=not resumed)
     for line in vae.facts.get("begun_with", []):
         say(line)
     build_objective(settings.objective).attach(vae.model)  # what is wrong is told before the corpus is encoded
-    train = encode_examples(corpus.train, codec, labels=corpus.train_labels)
+    labels = corpus.train_labels
+    if labels is not None and settings.corpus.labelled is not None:
+        labels = keep_labels(labels, settings.corpus.labelled, settings.train.seed)
+    train = encode_examples(corpus.train, codec, labels=labels)
     valid = encode_examples(corpus.valid, codec, labels=corpus.valid_labels)
     plan = settings.train
     batches = Batches(train, codec.collate, plan.batch_size, plan.seed, max_tokens=plan.max_tokens)
     return Session(settings, corpus, vae, batches, Batches(valid, codec.collate, VALID_BATCH, shuffle=False))
+
+
+def with_classes(model: ModelSettings, corpus: Corpus) -> ModelSettings:
+    """The settings of a model with the names of the corpus's classes, where it uses labels."""
+    if model.labels == "ignore":
+        return model
+    if not corpus.labels:
+        raise RequestError(
+            f"{corpus.name} has no labels, and model.labels is {model.labels!r}: give lines of label<TAB>text, name "
+            "the column with --label-column, or take --set model.labels=ignore."
+        )
+    if model.classes and model.classes != list(corpus.labels):
+        raise RequestError(f"{corpus.name} has other classes than the run was begun with: restore it.")
+    return model.model_copy(update={"classes": list(corpus.labels)})
+
+
+def keep_labels(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """The labels [N] with all but ``n`` made −1: as many kept of each class, chosen by ``seed``."""
+    kept = np.full_like(labels, -1)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    classes = np.unique(labels[labels >= 0])
+    for i, one in enumerate(classes):
+        share = n // len(classes) + (i < n % len(classes))
+        rows = order[labels[order] == one][:share]
+        kept[rows] = one
+    return kept
 
 
 def check_place(out: Path) -> None:

@@ -69,7 +69,7 @@ def test_sentences_are_found_whole(textvae, tiny):
     found = json.loads(textvae("search", "i", "слово в другом письме", "-k", "2", "--json").stdout)
     assert len(found["results"][0]["hits"]) == 2  # a model of pieces spells any script in bytes
     text = found["results"][0]["hits"][0]["text"]
-    assert textvae("search", "i", text, "-k", "1").stdout .startswith(f"1.000\t{text}\t")
+    assert textvae("search", "i", text, "-k", "1").stdout.startswith(f"1.000\t{text}\t")
 
 
 def test_pictures_are_found_by_a_picture(textvae, pictures, tmp_path):

@@ -120,7 +120,7 @@ def test_what_is_reported_does_not_know_the_schedule(recipe, schedule, name, opt
 def test_every_objective_goes_with_words_or_noisy_pictures_and_may_be_attached_twice(name, options):
     objective = build_objective(Part(name=name, **options))
     for recipe in ("sentences/free_bits", "images/denoising"):
-        vae = vae_of(recipe)
+        vae = vae_of(recipe, {"model.labels": "predict", "model.classes": ["a", "b"]})
         try:
             objective.attach(vae.model)
         except RequestError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.distributions import Distribution
 
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batches
@@ -32,6 +33,7 @@ class Report:
     nll_iw_stderr: float | None = None  # Monte Carlo error of nll_iw
     iw_samples: int = 0
     perplexity_iw: float | None = None
+    accuracy: float | None = None  # of the labels that the model tells, where the split has some
 
     def to_dict(self) -> dict[str, float | int | None]:
         """The fields by name."""
@@ -55,17 +57,22 @@ def evaluate(
     training = model.training
     model.eval()
     totals, latent, n, units = torch.zeros(4, dtype=torch.float64), LatentStatistics(), 0, 0.0
+    right = labelled = 0
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for batch in batches.epoch():
-            x = batch.x.to(model.device)
-            q, p = model.posterior(x), model.prior()
+            x, y = batch.to(model.device)
+            features = model.features(x)
+            q, p = model.posterior_of(features, y), model.prior()
             z = q.sample(torch.Size([1]))
-            distortion, rate = -model.log_px(x, z)[0], kl(q, p, z)
-            iw, variance = _importance_weighted(model, x, iw_samples) if iw_samples else (rate, rate)
+            distortion, rate = -model.log_px(x, z, y)[0], kl(q, p, z)
+            iw, variance = _importance_weighted(model, x, y, q, iw_samples) if iw_samples else (rate, rate)
             totals += torch.stack([t.double().sum().cpu() for t in (distortion, rate, iw, variance)])
             latent.add(q, z[0])
             units += float(model.likelihood.units(x).sum())
+            if model.classifier is not None and y is not None:
+                told = model.label_logits(features).argmax(-1)[y >= 0] == y[y >= 0]
+                right, labelled = right + int(told.sum()), labelled + len(told)
             n += len(x)
             progress(n)
         units = max(units, 1.0)  # documents may hold no word that the model knows
@@ -87,17 +94,20 @@ def evaluate(
         nll_iw_stderr=math.sqrt(variance_sum) / n if iw_samples else None,
         iw_samples=iw_samples,
         perplexity_iw=_exp(iw_sum / units) if iw_samples else None,
+        accuracy=right / labelled if labelled else None,
     )
 
 
-def _importance_weighted(model: Autoencoder, x: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+def _importance_weighted(
+    model: Autoencoder, x: Tensor, y: Tensor | None, q: Distribution, samples: int
+) -> tuple[Tensor, Tensor]:
     """−log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x) [B], and the variance of its estimate by the delta method [B]."""
-    q, p = model.posterior(x), model.prior()
+    p = model.prior()
     at_once = max(1, TOKENS_AT_ONCE // x[0].numel() // len(x)) if x.dtype == torch.long else 64
     log_w = []
     for start in range(0, samples, at_once):
         z = q.sample(torch.Size([min(at_once, samples - start)]))
-        log_w.append(model.log_px(x, z) + p.log_prob(z) - q.log_prob(z))
+        log_w.append(model.log_px(x, z, y) + p.log_prob(z) - q.log_prob(z))
     w = torch.cat(log_w).double()
     share = (w - w.logsumexp(0)).exp()  # the weights, which sum to 1
     variance = ((share - 1 / samples) ** 2).sum(0)

@@ -195,7 +195,7 @@ class _Search:
         """Fillings that a beam search finds at codes z [S, Z], the best first, each once."""
         n = len(z)
         beam = _Beam(
-            self.decoder.start(z),
+            self.decoder.start(self.model.condition(z, None)),
             torch.full((n,), BOS, device=self.device),
             torch.zeros(n, device=self.device),
             torch.arange(n, device=self.device),

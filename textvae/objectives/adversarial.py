@@ -47,9 +47,9 @@ class Adversarial(Objective):
         """The terms, with the discriminator's loss in the loss."""
         if self.discriminator is None:
             raise RequestError("The adversarial objective was not attached to a model: objective.attach(model).")
-        q, p = model.posterior(batch.x), model.prior()
+        q, p = model.posterior(batch.x, batch.y), model.prior()
         z = q.rsample(torch.Size([1]))
-        distortion = -model.log_px(batch.x, z)[0]
+        distortion = -model.log_px(batch.x, z, batch.y)[0]
         told = self.discriminator(reverse_gradient(z[0], self.weight)).float()
         true = self.discriminator(p.sample(torch.Size([len(batch.x)]))).float()
         loss = distortion.mean() + (F.softplus(told) + F.softplus(-true)).mean()

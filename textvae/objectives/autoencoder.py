@@ -23,8 +23,8 @@ class PlainAutoencoder(Objective):
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms of a deterministic code."""
-        q = model.posterior(batch.x)
-        distortion = -model.log_px(batch.x, q.mean[None])[0]
+        q = model.posterior(batch.x, batch.y)
+        distortion = -model.log_px(batch.x, q.mean[None], batch.y)[0]
         loss = distortion.mean()
         if self.penalty is not None:
             loss = loss + self.penalty(model.encoder, model.posterior_head, batch.x, q.mean)

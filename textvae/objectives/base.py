@@ -85,6 +85,12 @@ def need_noise(model: Autoencoder, method: str) -> None:
         raise RequestError(f"{method} needs noise on what is read: model.encoder_noise.name=masking, for one.")
 
 
+def need_classifier(model: Autoencoder, method: str) -> None:
+    """Raise RequestError if the model tells no labels."""
+    if model.classifier is None:
+        raise RequestError(f"{method} needs a model that tells labels: take model.labels=predict, or both.")
+
+
 def need_normal(model: Autoencoder, method: str) -> None:
     """Raise RequestError unless the model's posterior is a normal distribution with diagonal covariance."""
     if not _is_normal(_any_posterior(model)):
@@ -135,7 +141,7 @@ def _any_posterior(model: Autoencoder) -> Distribution:
     head = model.posterior_head
     training = head.training
     try:
-        return head.eval()(torch.zeros(2, model.encoder.output_size, device=model.device))
+        return head.eval()(torch.zeros(2, model.encoder.output_size + model.condition.classes, device=model.device))
     finally:
         head.train(training)
 

@@ -19,11 +19,11 @@ class ELBO(Objective):
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """Kingma & Welling (2014), eq. 7, with β on the KL."""
-        return self.terms(model, batch, model.posterior(batch.x), progress)[0]
+        return self.terms(model, batch, model.posterior(batch.x, batch.y), progress)[0]
 
     def terms(self, model: Autoencoder, batch: Batch, q: Distribution, progress: float) -> tuple[Terms, Tensor]:
         """The terms under a posterior q [B] that was made already, and the codes [B, Z] that they come from."""
         z = q.rsample(torch.Size([1]))
-        distortion, rate = -model.log_px(batch.x, z)[0], kl(q, model.prior(), z)
+        distortion, rate = -model.log_px(batch.x, z, batch.y)[0], kl(q, model.prior(), z)
         beta = self.schedule(progress)
         return Terms((distortion + beta * rate).mean(), distortion, rate, beta), z[0]

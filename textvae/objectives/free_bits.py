@@ -38,9 +38,9 @@ class FreeBits(Objective):
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms, with the rate of the loss floored."""
-        q, p = model.posterior(batch.x), model.prior()
+        q, p = model.posterior(batch.x, batch.y), model.prior()
         z = q.rsample(torch.Size([1]))
-        distortion = -model.log_px(batch.x, z)[0]
+        distortion = -model.log_px(batch.x, z, batch.y)[0]
         if self.per == "batch":
             rate = kl(q, p, z)
             cost = rate.mean().clamp(min=self.nats)

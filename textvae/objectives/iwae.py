@@ -42,10 +42,10 @@ class IWAE(Objective):
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The bound's loss; distortion and rate of the first code."""
-        q, p = model.posterior(batch.x), model.prior()
+        q, p = model.posterior(batch.x, batch.y), model.prior()
         z = q.rsample(torch.Size([self.samples]))
         doubly = self.gradient == "dreg" and z.requires_grad
-        log_px = model.log_px(batch.x, z)
+        log_px = model.log_px(batch.x, z, batch.y)
         log_w = log_px + p.log_prob(z) - (fixed(q) if doubly else q).log_prob(z)
         bound = log_w.logsumexp(0) - math.log(self.samples)
         if doubly:

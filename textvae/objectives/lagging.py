@@ -69,7 +69,7 @@ class Lagging(Objective):
         """The terms of the ELBO; while the turns last, what they are decided by is gathered."""
         if not self.training or not self.aggressive:
             return self.elbo(model, batch, progress)
-        q = model.posterior(batch.x)
+        q = model.posterior(batch.x, batch.y)
         terms, z = self.elbo.terms(model, batch, q, progress)
         with torch.no_grad():
             loss = terms.loss.detach() * len(batch.x)

@@ -21,9 +21,9 @@ class Noise2Noise(Objective):
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms of a code without noise of its own."""
-        q = model.posterior(batch.x)
+        q = model.posterior(batch.x, batch.y)
         target = model.encoder_noise(batch.x)
-        hidden = model.hidden(target, q.mean)
+        hidden = model.hidden(target, q.mean, batch.y)
         loss = -model.likelihood.log_prob(hidden, target).mean()
         with torch.no_grad():
             distortion, rate = -model.likelihood.log_prob(hidden, batch.x), kl(q, model.prior())

@@ -43,7 +43,7 @@ class SemiAmortised(Objective):
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms of the ELBO under the refined posterior; outside training under the encoder's."""
-        q = model.posterior(batch.x)
+        q = model.posterior(batch.x, batch.y)
         if self.training:
             q = self._refined(model, batch, q, progress)
         return self.elbo.terms(model, batch, q, progress)[0]

@@ -31,9 +31,9 @@ class WassersteinMMD(Objective):
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms, with the discrepancy in the loss."""
-        q, p = model.posterior(batch.x), model.prior()
+        q, p = model.posterior(batch.x, batch.y), model.prior()
         z = q.rsample(torch.Size([1]))
-        distortion = -model.log_px(batch.x, z)[0]
+        distortion = -model.log_px(batch.x, z, batch.y)[0]
         discrepancy = mmd(z[0].float(), p.sample(torch.Size([len(batch.x)])))
         loss = distortion.mean() + self.weight * discrepancy
         return Terms(loss, distortion, kl(q, p, z).detach(), 0.0)

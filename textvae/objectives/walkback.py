@@ -29,14 +29,14 @@ class Walkback(Objective):
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms of the first step, with the loss of all of them."""
-        q = model.posterior(batch.x)
-        hidden = model.hidden(batch.x, q.mean)
+        q = model.posterior(batch.x, batch.y)
+        hidden = model.hidden(batch.x, q.mean, batch.y)
         distortion = -model.likelihood.log_prob(hidden, batch.x)
         loss = distortion.mean()
         for _ in range(self.steps - 1):
             with torch.no_grad():
                 seen = model.likelihood.draw(hidden)
-            hidden = model.hidden(seen, model.posterior(seen).mean)
+            hidden = model.hidden(seen, model.posterior(seen, batch.y).mean, batch.y)
             loss = loss - model.likelihood.log_prob(hidden, batch.x).mean()
         return Terms(loss / self.steps, distortion, kl(q, model.prior()).detach(), 0.0)
 

@@ -1,0 +1,151 @@
+"""Labels: told to a model, told by it, and few of them."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tests.toys import attached, batch_of, codec_of, settings_of
+from textvae.batching import Batch
+from textvae.errors import RequestError
+from textvae.labels import Condition
+from textvae.objectives import kl
+from textvae.text_vae import TextVAE
+
+
+def labelled_vae(recipe, labels, classes=("a", "b", "c"), **more):
+    settings = settings_of(recipe, {"model.labels": labels, "model.classes": list(classes), **more})
+    return TextVAE.new(settings, codec_of(settings.codec.name))
+
+
+def test_a_condition_is_a_one_hot_code_and_nothing_where_there_is_no_label():
+    v, y = torch.ones(3, 2), torch.tensor([1, -1, 0])
+    told = Condition(2).eval()(v, y)
+    assert told.tolist() == [[1, 1, 0, 1], [1, 1, 0, 0], [1, 1, 1, 0]]
+    assert Condition(2)(v, None).tolist() == [[1, 1, 0, 0]] * 3
+    assert Condition(0)(v, y) is v
+
+
+def test_some_labels_are_hidden_in_training_and_none_later():
+    condition, y = Condition(2, hidden=0.5), torch.zeros(1000, dtype=torch.long)
+    v = torch.zeros(1000, 0)
+    assert 400 < condition.train()(v, y).sum() < 600
+    assert condition.eval()(v, y).sum() == 1000
+
+
+@pytest.mark.parametrize("recipe", ["sentences/lstm", "documents/vae", "images/vae"])
+def test_a_label_changes_what_is_written_and_what_is_read(recipe):
+    model = (vae := labelled_vae(recipe, "condition")).model.eval()
+    x = batch_of(vae, 4)
+    z = torch.randn(2, 4, vae.settings.model.latent_size)
+    a, b = (model.log_px(x, z, torch.full((4,), y)) for y in (0, 1))
+    assert not torch.equal(a, b)
+    torch.testing.assert_close(model.log_px(x, z), model.log_px(x, z, torch.full((4,), -1)))
+    assert not torch.equal(*(model.posterior(x, torch.full((4,), y)).mean for y in (0, 1)))
+
+
+def test_the_bound_of_an_unlabelled_example_sums_over_the_labels():
+    """Kingma et al. (2014), eqs. 6 and 7, the slow way, with posteriors so narrow that a draw is the mean."""
+    vae = labelled_vae("documents/vae", "both")
+    model, x = vae.model.eval(), batch_of(vae, 3)
+    torch.nn.init.constant_(model.posterior_head.log_variance.bias, -30.0)
+    objective = attached(vae, "semi_supervised")
+    terms = objective(model, Batch(x, torch.tensor([-1, 2, -1])), 1.0)
+    q_y = model.label_logits(model.features(x)).softmax(-1)
+    bounds = []
+    for y in range(3):
+        told = torch.full((3,), y)
+        q = model.posterior(x, told)
+        bounds.append(-model.log_px(x, q.mean[None], told)[0] + kl(q, model.prior()) + math.log(3))
+    each = torch.stack(bounds, 1)  # −L(x, y) [B, C]
+    wanted = (q_y * (each + q_y.log())).sum(1)
+    wanted[1] = each[1, 2]
+    torch.testing.assert_close(terms.distortion + terms.rate, wanted, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("labels", ["predict", "both"])
+def test_few_labels_teach_a_model_all_of_them(labels):
+    """Two kinds of documents; one labelled example of each is enough."""
+    torch.manual_seed(0)
+    vae = labelled_vae("documents/vae", labels, "ab")
+    size = vae.codec.dims["input_shape"][0]
+    kinds = torch.arange(64) % 2
+    rates = torch.rand(2, size) * 4
+    x = torch.poisson(rates[kinds])
+    y = torch.full((64,), -1)
+    y[:2] = kinds[:2]
+    objective = attached(vae, "semi_supervised")
+    optimizer = torch.optim.Adam([*vae.model.parameters(), *objective.parameters()], 0.01)
+    for _ in range(80):
+        optimizer.zero_grad()
+        objective(vae.model.train(), Batch(x, y), 0.5).loss.backward()
+        optimizer.step()
+    model = vae.model.eval()
+    assert (model.label_logits(model.features(x)).argmax(1) == kinds).float().mean() > 0.9
+
+
+def test_a_model_that_tells_no_labels_is_refused():
+    vae = labelled_vae("documents/vae", "condition")
+    from textvae.assembly import build_objective
+    from textvae.settings import Part
+
+    with pytest.raises(RequestError, match="labels=predict"):
+        build_objective(Part(name="semi_supervised")).attach(vae.model)
+
+
+def test_an_unknown_label_is_told_with_the_nearest():
+    vae = labelled_vae("sentences/lstm", "condition", ["positive", "negative"])
+    with pytest.raises(RequestError, match="positive"):
+        vae.sample(1, label="positiv")
+    with pytest.raises(RequestError, match="labels=condition"):
+        labelled_vae("sentences/lstm", "predict").sample(1, label="a")
+
+
+def test_as_many_labels_are_kept_of_each_class():
+    from textvae_cli.session import keep_labels
+
+    labels = np.array([0, 1, 2, -1] * 50)
+    kept = keep_labels(labels, 10, seed=3)
+    assert np.bincount(kept[kept >= 0]).tolist() == [4, 3, 3]
+    assert ((kept == labels) | (kept == -1)).all()
+    assert (keep_labels(labels, 10, seed=3) == kept).all()
+    assert (keep_labels(labels, 10_000, seed=3) == labels).all()
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    """A file of labelled sentences."""
+    rows = [
+        f"{'good' if i % 2 else 'bad'}\tthe {'tea' if i % 2 else 'rain'} is {i % 7} times better" for i in range(60)
+    ]
+    (tmp_path / "reviews.tsv").write_text("\n".join(rows))
+    return tmp_path / "reviews.tsv"
+
+
+def test_labels_from_the_command_line(reviews, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from textvae_cli.app import app
+
+    monkeypatch.chdir(tmp_path)
+    sizes = ["--set=codec.name=words", "--set=model.latent_size=4", "--steps=4", "--threads=1", "--precision=fp32"]
+    sizes += [
+        f"--set=model.{part}.{size}=8" for part in ("encoder", "decoder") for size in ("hidden_size", "embedding_size")
+    ]
+    words = ["train", str(reviews), "--set=model.labels=both", "--set=objective.name=semi_supervised", *sizes]
+    done = CliRunner().invoke(app, [*words, "--set=corpus.labelled=10", "--out=run"])
+    assert done.exit_code == 0, done.output
+    drawn = CliRunner().invoke(app, ["sample", "-n", "2", "--label", "good", "--model=run", "--json"])
+    assert drawn.exit_code == 0, drawn.output
+    assert len(json.loads(drawn.stdout)["samples"]) == 2
+    measured = CliRunner().invoke(app, ["evaluate", str(reviews), "--model=run", "--json"])
+    assert 0 <= json.loads(measured.stdout)["accuracy"] <= 1
+    wrong = CliRunner().invoke(app, ["sample", "--label", "goood", "--model=run"])
+    assert wrong.exit_code == 2
+    assert "Did you mean good" in wrong.stderr
+    (tmp_path / "bare.txt").write_text("a line\nanother line\n" * 20)
+    bare = CliRunner().invoke(app, ["train", "bare.txt", "--set=model.labels=condition", "--out=other"])
+    assert bare.exit_code == 2
+    assert "has no labels" in bare.stderr
