@@ -19,6 +19,7 @@ COMMANDS = (  # a command is the function of that name in the module of that nam
     "train",
     "interpolate",
     "sample",
+    "traverse",
     "reconstruct",
     "impute",
     "analogy",

@@ -97,6 +97,31 @@ def test_interpolate(textvae, run, photos, path):
     assert seen("i.png").size == (5 * 66 + 2, 68)
 
 
+def test_traverse(textvae, run, photos):
+    words = ["traverse", "--model", run, "--json"]
+    tree = json.loads(textvae(*words, "--dims", "3,1", "--steps", 3, "--out", "p.png").stdout)
+    assert (tree["dims"], tree["out"]) == ([3, 1], "p.png")
+    places = [row["values"] for row in tree["steps"]]
+    np.testing.assert_allclose(places, [[a, b] for a in (-2, 0, 2) for b in (-2, 0, 2)], atol=1e-3)
+    assert seen("p.png").size == (192, 192)
+    line = textvae(*words, "--dims", 2, "--steps", 5, "--range", "-1,1", "--from", "c.png", "--out", "l.png")
+    assert [row["values"] for row in json.loads(line.stdout)["steps"]] == [[-1], [-0.5], [0], [0.5], [1]]
+    assert seen("l.png").size == (5 * 66 + 2, 68)
+    chosen = textvae("traverse", "--model", run, "--out", "c.png")
+    assert "what matters most here" in chosen.stderr
+    assert chosen.stdout == ""
+    assert seen("c.png").size == (15 * 64, 15 * 64)
+
+
+def test_traverse_sentences(textvae, tiny):
+    words = ["traverse", "--dims", "1", "--model", tiny]
+    tree = json.loads(textvae(*words, "--json").stdout)
+    assert len(tree["steps"]) == 9
+    assert tree["steps"][0].keys() == {"values", "text", "log_prob"}
+    shown = textvae(*words, "--from", "The man reads a book.", "--range", "0,1", "--steps", 2).stdout.splitlines()
+    assert [line.split("\t")[0] for line in shown] == ["0.00", "1.00"]
+
+
 def test_commands_that_read_a_corpus(textvae, run, photos):
     done = textvae("evaluate", ".", "--model", run, "--json")
     assert done.exit_code == 0, done.stderr
@@ -131,6 +156,14 @@ def test_commands_that_read_a_corpus(textvae, run, photos):
         (["reconstruct", "text.txt", "--out", "r.png"], "text.txt is not a picture"),
         (["interpolate", "c.png", "--out", "i.png"], "takes two"),
         (["interpolate", "digits:0-1", "c.png", "--out", "i.png"], "3 were named"),
+        (["traverse"], "add --out plane.png"),
+        (["traverse", "--dims", "x", "--out", "p.png"], "with a comma between"),
+        (["traverse", "--dims", "", "--out", "p.png"], "with a comma between"),
+        (["traverse", "--dims", "0,99", "--out", "p.png"], "no dimension 99"),
+        (["traverse", "--dims", "0,0", "--out", "p.png"], "two different ones"),
+        (["traverse", "--range", "1", "--out", "p.png"], "two numbers"),
+        (["traverse", "--range", "0,inf", "--out", "p.png"], "finite"),
+        (["traverse", "--from", "digits:0-1", "--out", "p.png"], "one picture"),
         (["impute", "a ___"], "for text"),
         (["analogy", "a", "b", "c"], "for text"),
         (["neighbours", "a", "--in", "toy:9"], "for text"),
@@ -157,6 +190,8 @@ def test_wrong_requests_exit_2_and_write_nothing(textvae, run, photos, words, pa
         (["sample", "--out", "g"], "--out is for pictures"),
         (["reconstruct", "A cat.", "--out", "g.png"], "--out is for pictures"),
         (["interpolate", "A cat.", "A dog.", "--out", "g.png"], "--out is for pictures"),
+        (["traverse", "--out", "g.png"], "--out is for pictures"),
+        (["traverse", "--dims", "0,1"], "along one dimension"),
         (["interpolate", "a.jpg", "b.png"], "a.jpg is a picture, and this model reads text. textvae train FOLDER"),
         (["reconstruct", "a.jpg"], "a.jpg is a picture"),
     ],
