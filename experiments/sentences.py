@@ -1,0 +1,255 @@
+"""Every method for sentences, beside the published numbers: trains, evaluates, writes docs/sentences.md.
+
+    python experiments/sentences.py ptb                     # every row that has no result yet
+    python experiments/sentences.py ptb --rows bn_vae vmf --epochs 12 --device cuda --jobs 4
+    python experiments/sentences.py --page-only             # write the page again, from docs/results/sentences
+
+What a row measured is kept as one file in docs/results/sentences/CORPUS; a row without one is printed as not run. A run
+that was interrupted is resumed.
+"""
+
+import argparse
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from textvae.run_folder import RunFolder
+
+RESULTS = Path("docs/results/sentences")
+PAGE, FIGURE = Path("docs/sentences.md"), Path("docs/convolutions.png")
+CORPORA = {
+    "ptb": "Penn Treebank (Mikolov's 10,000 words; `<unk>` is scored as a word)",
+    "yelp": "Yelp reviews (our own split, not a published one)",
+    "captions": "Flickr30k captions (Multi30k task 2)",
+}
+WORDS = {"codec.name": "words", "codec.vocab_size": 10_000, "codec.max_length": 200, "train.patience": 100}
+RATE_8 = {"objective.rate": 8.0}
+HALF = {"model.decoder.dropout": 0.5}  # as the papers have it, on corpora of this size
+STRONG = {"model.decoder.dropout": 0.5, "model.decoder.locked": True, "model.decoder.weight_drop": 0.4}
+STRONG |= {"model.decoder.embedding_dropout": 0.1}
+ON_BATCH = {"objective.nats": 8.0, "objective.per": "batch"}
+AWD = STRONG | {"model.decoder.embedding_size": 512, "model.decoder.hidden_size": 1024, "model.decoder.layers": 2}
+ENCODER = {"model.encoder.dropout": 0.3, "model.encoder.locked": True, "model.encoder.embedding_dropout": 0.1}
+PLAIN = {"model.posterior.name": "diagonal_normal"}
+FLOW = {"model.prior.name": "flow", "objective.rate": 7.0}
+
+
+class Row(NamedTuple):
+    """A line of the table: what it is, and the settings that make it."""
+
+    name: str
+    recipe: str
+    settings: dict[str, Any]
+    begins_with: tuple[str, str] | None = None  # a setting that takes the run of another row
+
+
+ROWS = {
+    "language_model": Row("LSTM language model", "language_model", HALF),
+    "language_model_strong": Row("LSTM language model, locked dropout, weight drop", "language_model", STRONG),
+    "elbo": Row("VAE, linear annealing", "bn_vae", {**HALF, **PLAIN}),
+    "bowman": Row("logistic annealing, word dropout 0.4 (Bowman 2015)", "bowman", HALF),
+    "inputless": Row("inputless decoder (Bowman 2015)", "inputless", HALF),
+    "cyclical": Row("cyclical annealing (Fu 2019)", "cyclical", HALF),
+    "beta_vae": Row("β = 0.4 (Higgins 2017)", "beta_vae", HALF),
+    "free_bits": Row("free bits, 0.25 per dimension (Kingma 2016)", "free_bits", HALF),
+    "free_bits_batch": Row("free bits, 8 on the batch mean", "free_bits", {**HALF, **ON_BATCH}),
+    "minimum": Row("minimum rate, 8 over 32 units (after Pelsmaeker 2020)", "ptb", {}),
+    "target_rate": Row("target rate 8 by a multiplier (after Rezende 2018)", "iaf", {**HALF, **RATE_8, **PLAIN}),
+    "bn_vae": Row("batch-normalised mean, γ = 0.6 (Zhu 2020)", "bn_vae", HALF),
+    "vmf": Row("von Mises-Fisher, κ = 35 (Xu & Durrett 2018)", "vmf", HALF),
+    "iaf": Row("inverse autoregressive flow (Kingma 2016), rate 8", "iaf", {**HALF, **RATE_8}),
+    "mixture_prior": Row("mixture prior, rate 8", "mixture_prior", {**HALF, **RATE_8}),
+    "vamp": Row("VampPrior (Tomczak & Welling 2018), rate 8", "vamp", {**HALF, **RATE_8}),
+    "flow_prior": Row("flow prior, rate 7", "lstm", {**HALF, **FLOW}),
+    "flow_prior_strong": Row("flow prior, rate 7, locked dropout, weight drop", "lstm", {**STRONG, **FLOW, **ENCODER}),
+    "lagging": Row("lagging encoder (He 2019)", "lagging", HALF),
+    "pretrained_autoencoder": Row("AE pre-training + free bits (Li 2019)", "pretrained_autoencoder", HALF),
+    "semi_amortised": Row("semi-amortised, first order (after Kim 2018)", "semi_amortised", HALF),
+    "iwae": Row("IWAE-5, doubly reparameterised (Burda 2016, Tucker 2019)", "iwae", HALF),
+    "wae": Row("WAE-MMD (Tolstikhin 2018)", "wae", HALF),
+    "aae": Row("adversarial autoencoder (Makhzani 2015)", "aae", HALF),
+    "daae": Row("denoising adversarial autoencoder (Shen 2020)", "daae", HALF),
+    "scnn": Row("dilated convolutions, context 15 (Yang 2017)", "scnn", {}),
+    "mcnn": Row("dilated convolutions, context 63", "mcnn", {}),
+    "lcnn": Row("dilated convolutions, context 125", "lcnn", {}),
+    "vlcnn": Row("dilated convolutions, context 187", "vlcnn", {}),
+    "scnn_init": Row("context 15, language model's encoder", "scnn", {}, ("model.encoder_from", "language_model")),
+    "lcnn_init": Row("context 125, language model's encoder", "lcnn", {}, ("model.encoder_from", "language_model")),
+}  # fmt: skip
+LARGE = {
+    "awd_language_model": Row("language model, 2 × 1024, locked dropout, weight drop", "language_model", AWD),
+    "awd": Row("VAE, 2 × 1024, locked dropout, weight drop", "awd", {}),
+}
+CONTEXTS = {"scnn": 15, "mcnn": 63, "lcnn": 125, "vlcnn": 187}
+PUBLISHED = {
+    "ptb": """\
+| Bowman 2015, RNNLM / VAE | | 100 / 101 | – / 2 | | | | | | B / A |
+| Xu & Durrett 2018, RNNLM / normal | | 100 / 99 | – / 4.4 | | | | | | B |
+| annealing, as quoted by Optimus | | 101.28 | 0.00 | 0 | 0 | | | | B |
+| cyclical annealing (Fu 2019), as quoted by Optimus | | 102.81 | 1.37 | 1.27 | 5 | | | | B |
+| aggressive encoder (He 2019), as quoted by Optimus | | 101.19 | 0.93 | 0.83 | 4 | | | | C |
+| AE pre-training + free bits (Li 2019), as quoted by Optimus | | 102.41 | 6.54 | 5.31 | 32 | | | | C |"""
+}
+ABOUT = """\
+# Sentence models, every method at one architecture
+
+Embedding 256, LSTM 512, z 32, the vocabulary of the corpus, batches of 64. Test split; nats per sentence at β = 1.
+IW NLL is from K importance samples, ± its Monte Carlo error; MI is over the whole split and cannot exceed the ln of
+its size. Cost is training only, in CPU-seconds of one core, or seconds of a GPU where it says so. Every row is one
+seed, 0 unless its command says otherwise. Methods that do not pay for the KL of each sentence (WAE, adversarial) are
+no models of density: their −ELBO says nothing. Sureness of published numbers: A seen in a README or page, B recalled
+and arithmetically consistent, C recalled. Written from `docs/results/sentences` by
+`python experiments/sentences.py --page-only`."""
+HEADING = "| model | −ELBO | IW NLL | KL | MI | active | epochs | K | cost | sureness |"
+
+
+def textvae(*words: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
+    """A textvae command of this Python."""
+    return subprocess.run([sys.executable, "-m", "textvae_cli", *words], check=True, **options)
+
+
+def run(corpus: str, key: str, arguments: argparse.Namespace) -> None:
+    """Train what is not trained, evaluate it, and keep what was measured."""
+    row, place = {**ROWS, **LARGE}[key], arguments.out / corpus / key
+    settings = row.settings | ({} if row.recipe in ("ptb", "awd") else WORDS)
+    if row.begins_with:
+        option, other = row.begins_with
+        run(corpus, other, arguments)
+        settings |= {option: str(arguments.out / corpus / other)}
+    words = ["train", corpus, "--recipe", f"sentences/{row.recipe}", "--seed", str(arguments.seed)]
+    words += ["--epochs", str(arguments.epochs)] if arguments.epochs else []
+    words += [f"--set={name}={_toml(value)}" for name, value in settings.items()]
+    begun = (place / "config.toml").exists()
+    if not begun or not any(record.kind == "end" for record in RunFolder(place).records()):
+        how = ["train", "--resume"] if begun else words
+        textvae(*how, "--out", str(place), "--device", arguments.device, stdout=subprocess.DEVNULL)
+    measure = ("evaluate", f"{corpus}/test", "--model", str(place), "--iw-samples", str(arguments.iw_samples), "--json")
+    report = json.loads(textvae(*measure, "--device", arguments.device, stdout=subprocess.PIPE).stdout)
+    report.pop("model")
+    result = {"command": shlex.join(["textvae", *words]), **cost(place), **report}
+    file = RESULTS / corpus / f"{key}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"{corpus} {key}: {report['nll_iw']:.2f}", flush=True)
+
+
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def cost(place: Path) -> dict[str, Any]:
+    """What a run cost, from its own records."""
+    folder = RunFolder(place)
+    train = [r.values for r in folder.records() if r.kind == "train"]
+    spans = [b["tokens"] - a["tokens"] for a, b in pairwise([{"tokens": 0}, *train])]
+    settings = folder.settings().train
+    return {
+        "seed": settings.seed,
+        "epochs": settings.epochs,
+        "tokens_trained": train[-1]["tokens"],
+        "seconds": round(train[-1]["seconds"]),
+        "cpu_seconds": round(sum(n / v["tokens_per_cpu_second"] for n, v in zip(spans, train))),
+        "device": settings.device,
+        "machine": f"{platform.machine()} {_processor()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def line(corpus: str, key: str, row: Row) -> str:
+    """A row of the table."""
+    file = RESULTS / corpus / f"{key}.json"
+    if not file.exists():
+        return f"| {row.name} | not run | | | | | | | | |"
+    r = json.loads(file.read_text())
+    spent = f"{r['cpu_seconds']:,} CPU-s" if r["device"] == "cpu" else f"{r['seconds']:,} s, GPU"
+    code = f"{r['rate']:.2f} | {r['mi']:.2f} | {r['active_units']}" if r["latent_size"] else "– | – | –"
+    return (
+        f"| **{row.name}** | {r['nll']:.2f} | **{r['nll_iw']:.2f}** ± {r['nll_iw_stderr']:.2f} | {code} | "
+        f"{r['epochs']} | {r['iw_samples']} | {spent} | measured |"
+    )
+
+
+def page() -> str:
+    """The page, from what was measured."""
+    text = [ABOUT, ""]
+    for corpus, about in CORPORA.items():
+        files = sorted((RESULTS / corpus).glob("*.json"))
+        counted = json.loads(files[0].read_text()) if files else None
+        size = (
+            f" {counted['sentences']:,} sentences, {counted['tokens']:,} tokens with the end symbols."
+            if counted
+            else ""
+        )
+        text += [f"## {corpus}", "", f"{about}.{size}", ""]
+        if not files:
+            text += ["Not run: none of the rows.", ""]
+            continue
+        text += [HEADING, "|---" * 10 + "|"]
+        text += [line(corpus, key, row) for key, row in ROWS.items()]
+        text += [PUBLISHED[corpus]] if corpus in PUBLISHED else []
+        text += ["", "At other architectures:", "", HEADING, "|---" * 10 + "|"]
+        text += [line(corpus, key, row) for key, row in LARGE.items()] + [""]
+        if corpus == "ptb" and draw_contexts(corpus):
+            text += [f"![KL and perplexity by the context of the convolutions]({FIGURE.name})", ""]
+        results = [json.loads(file.read_text()) for file in files]
+        text += ["Commands:", ""] + [f"    {r['command']}" for r in results] + [""]
+        text += [f"{file.stem}: {r['note']}\n" for file, r in zip(files, results) if "note" in r]
+    return "\n".join(text)
+
+
+def draw_contexts(corpus: str) -> bool:
+    """KL and perplexity over the decoder's context (Yang et al. 2017, fig. 3), once all sizes were run."""
+    files = {context: RESULTS / corpus / f"{key}.json" for key, context in CONTEXTS.items()}
+    if not all(file.exists() for file in files.values()):
+        return False
+    import matplotlib.pyplot as plt
+
+    found = {context: json.loads(file.read_text()) for context, file in files.items()}
+    figure, left = plt.subplots(figsize=(5, 3.2), layout="constrained")
+    left.plot(list(found), [r["rate"] for r in found.values()], "o-", color="tab:blue")
+    left.set(xlabel="words that the decoder sees", ylabel="KL in nats", title=f"Dilated convolutions, {corpus} test")
+    left.yaxis.label.set_color("tab:blue")
+    right = left.twinx()
+    right.plot(list(found), [r["perplexity_iw"] for r in found.values()], "s--", color="tab:red")
+    right.set_ylabel("perplexity (IW)", color="tab:red")
+    figure.savefig(FIGURE, dpi=120)
+    return True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("corpora", nargs="*", metavar="CORPUS", help=", ".join(CORPORA))
+    parser.add_argument("--rows", nargs="+", choices=[*ROWS, *LARGE], metavar="ROW")
+    parser.add_argument("--epochs", type=int, help="default: those of the recipe")
+    parser.add_argument("--iw-samples", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--jobs", type=int, default=1, help="rows at a time")
+    parser.add_argument("--out", type=Path, default=Path("runs/sentences"))
+    parser.add_argument("--page-only", action="store_true")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.corpora) - set(CORPORA):  # argparse's choices refuse an empty list
+        parser.error(f"no such corpus: {', '.join(unknown)}; known: {', '.join(CORPORA)}")
+    for corpus in [] if arguments.page_only else arguments.corpora:
+        asked = arguments.rows or [key for key in ROWS if not (RESULTS / corpus / f"{key}.json").exists()]
+        with ThreadPoolExecutor(arguments.jobs) as pool:
+            list(pool.map(partial(run, corpus, arguments=arguments), asked))
+    PAGE.write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
