@@ -9,7 +9,15 @@ from torch import distributions as D
 from torch import nn
 
 from textvae.errors import RequestError
-from textvae.likelihoods import CHUNK, Bernoulli, Categorical, Gaussian, Multinomial, linear_cross_entropy
+from textvae.likelihoods import (
+    CHUNK,
+    Bernoulli,
+    Categorical,
+    DiscretisedLogistic,
+    Gaussian,
+    Multinomial,
+    linear_cross_entropy,
+)
 
 
 def test_categorical_sums_over_words_and_end_symbols_and_not_over_padding():
@@ -147,3 +155,53 @@ def test_under_bf16_autocast_it_is_close_and_the_gradients_are_float32():
     for a, b in zip(own, plain):
         assert a.grad.dtype == torch.float32
         assert float((a.grad - b.grad).norm() / b.grad.norm()) < 0.02
+
+
+def test_a_gaussian_of_fixed_scale_is_the_squared_error():
+    likelihood = Gaussian(4, (1, 2, 3), scale=0.5**0.5, learned=False)
+    hidden, x = torch.randn(5, 4), torch.rand(5, 1, 2, 3)
+    error = ((x - likelihood.mean(hidden)) ** 2).flatten(1).sum(1)
+    torch.testing.assert_close(-likelihood.log_prob(hidden, x), error + 3 * math.log(math.pi))
+    assert not likelihood.log_scale.requires_grad
+
+
+def every_byte(likelihood, hidden):
+    """p of each of the 256 bytes of a one-pixel picture."""
+    x = torch.arange(256).view(-1, 1, 1, 1) / 255
+    return likelihood.log_prob(hidden.expand(256, -1), x).exp()
+
+
+@pytest.mark.parametrize("scale", [1e-4, 0.002, 0.1, 3.0])
+@pytest.mark.parametrize("middle", [-0.5, 0.0, 0.3, 1.0])
+def test_the_probabilities_of_256_bytes_sum_to_one(scale, middle):
+    likelihood = DiscretisedLogistic(1, (1, 1, 1), scale=scale)
+    with torch.no_grad():
+        likelihood.head.weight.fill_(1.0)
+        likelihood.head.bias.zero_()
+        p = every_byte(likelihood, torch.tensor([[middle]]))
+    assert float(p.sum()) == pytest.approx(1.0, abs=1e-5)
+    edges = (torch.arange(257, dtype=torch.float64) - 0.5) / 255
+    edges[0], edges[-1] = -torch.inf, torch.inf
+    expected = torch.sigmoid((edges - middle) / scale).diff()
+    torch.testing.assert_close(p.double(), expected, atol=2e-3, rtol=1e-3)
+
+
+def test_a_discretised_logistic_scores_what_is_far_off_without_infinities_and_draws_bytes():
+    likelihood = DiscretisedLogistic(1, (1, 1, 1), scale=1e-3)
+    hidden = torch.full((1, 1), 50.0, requires_grad=True)
+    found = likelihood.log_prob(hidden, torch.full((1, 1, 1, 1), 10 / 255))
+    found.sum().backward()
+    assert torch.isfinite(found).all()
+    assert torch.isfinite(hidden.grad).all()
+    wide = DiscretisedLogistic(4, (3, 5, 5), scale=0.2)
+    drawn = wide.draw(torch.randn(50, 4))
+    torch.testing.assert_close(drawn * 255, (drawn * 255).round(), atol=1e-3, rtol=0)
+    assert drawn.min() >= 0
+    assert drawn.max() <= 1
+    assert wide.log_scale.shape == (3, 1, 1)
+
+
+@pytest.mark.parametrize("likelihood", [Gaussian, DiscretisedLogistic])
+def test_scales_are_over_0(likelihood):
+    with pytest.raises(RequestError, match="over 0"):
+        likelihood(4, (1, 2, 2), scale=0.0)

@@ -92,11 +92,12 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
             f"{settings.prior.name!r} from {prior.support.value}: there is no KL between them. "
             f"{_priors_of(posterior.support)}"
         )
-    decoder = build(DECODERS, settings.decoder, latent_size=settings.latent_size + classes)
+    decoder = build(DECODERS, settings.decoder, encoder=encoder, latent_size=settings.latent_size + classes)
     likelihood = build(
         LIKELIHOODS,
         settings.likelihood,
         hidden_size=decoder.hidden_size,
+        grid=decoder.grid,
         embedding=getattr(decoder, "embedding", None),
     )
     if isinstance(likelihood, Categorical) and not isinstance(decoder, AutoregressiveDecoder):

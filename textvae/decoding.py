@@ -38,14 +38,15 @@ class Decoding:
 
 
 @torch.no_grad()
-def generate(model: Autoencoder, z: Tensor, decoding: Decoding) -> tuple[Tensor, Tensor]:
+def generate(model: Autoencoder, z: Tensor, decoding: Decoding, source: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Codes z [N, Z] to x [N, …] and log p(x|z) [N] in nats, under the model as it is (temperature 1).
 
     Sentences come as ids BOS … EOS PAD; one whose end symbol has not come after ``max_length`` words is cut.
+    ``source`` [N, …] is what z are the codes of; RequestError where it is missing and the decoder reads it (switches).
     """
     decoder, likelihood = model.decoder, model.likelihood
     if not isinstance(decoder, AutoregressiveDecoder) or not isinstance(likelihood, Categorical):
-        hidden = decoder(z, z)
+        hidden = decoder(z, z if source is None else source)
         x = likelihood.draw(hidden) if decoding.method == "sample" else likelihood.mean(hidden)
         return x, likelihood.log_prob(hidden, x)
     if not len(z):

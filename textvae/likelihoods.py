@@ -21,6 +21,7 @@ LIKELIHOODS: Registry["Likelihood"] = Registry(
         "multinomial": "textvae.likelihoods:Multinomial",
         "bernoulli": "textvae.likelihoods:Bernoulli",
         "gaussian": "textvae.likelihoods:Gaussian",
+        "discretised_logistic": "textvae.likelihoods:DiscretisedLogistic",
     },
 )
 
@@ -138,59 +139,133 @@ class Multinomial(Likelihood):
         return x.sum(-1)
 
 
-class Bernoulli(Likelihood):
-    """Independent pixels in [0, 1]; grey values are scored by cross-entropy, as Kingma & Welling (2014) do."""
+class Pixels(Likelihood):
+    """Independent pixels x [N, C, H, W], each around what a linear head says of it.
 
-    def __init__(self, hidden_size: int, input_shape: Sequence[int]):
+    The head reads one hidden state [N, H] of the whole picture or, where the decoder has a ``grid``, a hidden state
+    at each place of it [N, h, w, H], each of which writes its patch of ⌈H/h⌉ × ⌈W/w⌉ pixels.
+    """
+
+    def __init__(self, hidden_size: int, input_shape: Sequence[int], grid: Sequence[int] | None = None):
         super().__init__()
         self.shape = tuple(input_shape)
-        self.head = dense(hidden_size, math.prod(input_shape))
+        self.patch = None if grid is None else _patch(self.shape, grid)
+        self.head = dense(hidden_size, math.prod(self.shape) if self.patch is None else self.shape[0] * self.patch**2)
 
-    def _logits(self, hidden: Tensor) -> Tensor:
-        return self.head(hidden).float().view(-1, *self.shape)
+    def pixels(self, hidden: Tensor) -> Tensor:
+        """hidden [N, H] or [N, h, w, H] to a number for each pixel [N, C, H, W], in float32."""
+        out = self.head(hidden).float()
+        if self.patch is None:
+            return out.view(-1, *self.shape)
+        return F.pixel_shuffle(out.movedim(-1, 1), self.patch)[..., : self.shape[1], : self.shape[2]]
+
+
+def _patch(shape: Sequence[int], grid: Sequence[int]) -> int:
+    """The side of the patch that each place of the grid writes."""
+    sides = {-(-pixels // places) for pixels, places in zip(shape[1:], grid)}
+    if len(sides) != 1:
+        raise RequestError(f"A picture {list(shape)} does not fall into square patches on a grid {list(grid)}.")
+    return sides.pop()
+
+
+class Bernoulli(Pixels):
+    """Pixels in [0, 1]; grey values are scored by cross-entropy, as Kingma & Welling (2014) do."""
 
     def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
-        """hidden [N, H] and pixels x [N, C, H, W] to [N]."""
-        loss = F.binary_cross_entropy_with_logits(self._logits(hidden), x, reduction="none")
+        """hidden [N, …, H] and pixels x [N, C, H, W] to [N]."""
+        loss = F.binary_cross_entropy_with_logits(self.pixels(hidden), x, reduction="none")
         return -loss.flatten(1).sum(1)
 
     def mean(self, hidden: Tensor) -> Tensor:
         """The probability of each pixel [N, C, H, W]."""
-        return self._logits(hidden).sigmoid()
+        return self.pixels(hidden).sigmoid()
 
     def draw(self, hidden: Tensor) -> Tensor:
         """Black and white pixels [N, C, H, W]."""
         return self.mean(hidden).bernoulli()
 
 
-class Gaussian(Likelihood):
-    """Independent normal pixels around a linear mean, with one standard deviation for all of them.
+class Gaussian(Pixels):
+    """Normal pixels around a linear mean, with one standard deviation for all of them.
 
     It begins at ``scale`` and is ``learned``, or stays there: at √½ the nats are the squared error Σ (x − x̂)² and
     the constant D/2 log π.
     """
 
-    def __init__(self, hidden_size: int, input_shape: Sequence[int], scale: float = 0.1, learned: bool = True):
-        super().__init__()
-        if not scale > 0:
-            raise RequestError(f"The scale of a Gaussian likelihood is a standard deviation over 0; {scale} is not.")
-        self.shape = tuple(input_shape)
-        self.head = dense(hidden_size, math.prod(input_shape))
-        self.log_scale = nn.Parameter(torch.tensor(math.log(scale)), requires_grad=learned)
+    def __init__(
+        self,
+        hidden_size: int,
+        input_shape: Sequence[int],
+        grid: Sequence[int] | None = None,
+        scale: float = 0.1,
+        learned: bool = True,
+    ):
+        super().__init__(hidden_size, input_shape, grid)
+        self.log_scale = nn.Parameter(_log_scale(scale), requires_grad=learned)
 
     def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
-        """hidden [N, H] and x [N, …] to [N]: a density, normaliser included."""
+        """hidden [N, …, H] and x [N, …] to [N]: a density, normaliser included."""
         normal = torch.distributions.Normal(self.mean(hidden), self.log_scale.exp(), validate_args=False)
         return normal.log_prob(x).flatten(1).sum(1)
 
     def mean(self, hidden: Tensor) -> Tensor:
         """The mean [N, …]."""
-        return self.head(hidden).float().view(-1, *self.shape)
+        return self.pixels(hidden)
 
     def draw(self, hidden: Tensor) -> Tensor:
         """The mean with noise [N, …]."""
         mean = self.mean(hidden)
         return mean + self.log_scale.exp() * torch.randn_like(mean)
+
+
+class DiscretisedLogistic(Pixels):
+    """Bytes, each with the probability that a logistic distribution has on its own 1/255 (Kingma et al. 2016).
+
+    The scale is one learned number for each channel; black and white take the tails (Salimans et al. 2017, eq. 2).
+    log p is that of bytes, not a density: divided by the number of pixels and log 2 it is bits per dimension.
+    """
+
+    def __init__(
+        self,
+        hidden_size: int,
+        input_shape: Sequence[int],
+        grid: Sequence[int] | None = None,
+        scale: float = 0.1,
+    ):
+        super().__init__(hidden_size, input_shape, grid)
+        self.log_scale = nn.Parameter(_log_scale(scale).repeat(self.shape[0], *[1] * (len(self.shape) - 1)))
+
+    def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
+        """hidden [N, …, H] and pixels x [N, C, H, W], k/255 for bytes k, to [N].
+
+        σ(a) − σ(b) = σ(a) σ(−b) (1 − exp(b − a)), of which no factor is lost to rounding.
+        """
+        inverse = (-self.log_scale).exp()
+        from_mean = (x - self.pixels(hidden)) * inverse
+        half = 0.5 * STEP * inverse
+        above, below = F.logsigmoid(from_mean + half), F.logsigmoid(half - from_mean)
+        inside = above + below + torch.log(-torch.expm1(-2 * half))
+        log_p = torch.where(x < 0.5 * STEP, above, torch.where(x > 1 - 0.5 * STEP, below, inside))
+        return log_p.flatten(1).sum(1)
+
+    def mean(self, hidden: Tensor) -> Tensor:
+        """The middle of the distribution [N, C, H, W], in [0, 1]."""
+        return self.pixels(hidden).clamp(0, 1)
+
+    def draw(self, hidden: Tensor) -> Tensor:
+        """Pixels [N, C, H, W], each k/255."""
+        mean = self.pixels(hidden)
+        noise = torch.rand_like(mean).clamp(1e-6, 1 - 1e-6).logit()
+        return ((mean + self.log_scale.exp() * noise).clamp(0, 1) / STEP).round() * STEP
+
+
+STEP = 1 / 255  # between two bytes, where white is 1
+
+
+def _log_scale(scale: float) -> Tensor:
+    if not scale > 0:
+        raise RequestError(f"The scale of a likelihood is a number over 0; {scale} is not.")
+    return torch.tensor(math.log(scale))
 
 
 CHUNK = 128  # rows: the logits of a chunk stay in the cache; larger ones were slower on every CPU tried

@@ -99,10 +99,11 @@ class TextVAE:
         return self.write(z, decoding)[0]
 
     def write(
-        self, z: Tensor, decoding: Decoding | None = None, label: str | None = None
+        self, z: Tensor, decoding: Decoding | None = None, label: str | None = None, source: Tensor | None = None
     ) -> tuple[list[Any], list[float]]:
         """What the model writes at codes z [N, Z], told the ``label``, and log p(x|z) of each in nats.
 
+        ``source`` [N, …] is what z are the codes of, where there is such an x: some decoders read it (switches).
         Codes of a model on the sphere are put back on it first: sums and straight lines leave it.
         """
         decoding = decoding or Decoding("beam")
@@ -110,7 +111,7 @@ class TextVAE:
         decoding = replace(decoding, max_length=min(decoding.max_length, limit))
         z = self.model.prior.support.project(z.to(self.model.device))
         y = None if label is None else torch.full((len(z),), self._class(label), device=z.device)
-        x, log_prob = generate(self.model.eval(), self.model.condition(z, y), decoding)
+        x, log_prob = generate(self.model.eval(), self.model.condition(z, y), decoding, source)
         return self.codec.decode(x), log_prob.tolist()
 
     def interpolate(
@@ -159,9 +160,10 @@ class TextVAE:
         if not len(raw):
             return []
         with torch.no_grad():
-            q = self.model.eval().posterior(self.batch(raw))
+            x = self.batch(raw)
+            q = self.model.eval().posterior(x)
             z = torch.cat([q.mean[None], q.sample(torch.Size([samples]))]).transpose(0, 1)
-        texts, _ = self.write(z.flatten(0, 1), decoding)
+        texts, _ = self.write(z.flatten(0, 1), decoding, source=x.repeat_interleave(samples + 1, 0))
         return [texts[i : i + samples + 1] for i in range(0, len(texts), samples + 1)]
 
 

@@ -21,12 +21,22 @@ from textvae.codecs import CODECS
 from textvae.decoders import DECODERS, AutoregressiveDecoder
 from textvae.decoding import Decoding
 from textvae.encoders import ENCODERS
+from textvae.errors import RequestError
 from textvae.evaluation.bounds import evaluate
 from textvae.likelihoods import LIKELIHOODS
 from textvae.posteriors import POSTERIORS
 from textvae.priors import PRIORS
 from textvae.tensors import aliases, state
 from textvae.text_vae import TextVAE
+
+
+def writes_from_a_code(vae):
+    """Whether a code is enough to write from; unpooling with switches needs the picture too, and refuses."""
+    try:
+        return len(vae.sample(1)) == 1
+    except RequestError:
+        return False
+
 
 AUTOREGRESSIVE = variants(DECODERS, lambda part: issubclass(part, AutoregressiveDecoder))
 
@@ -146,6 +156,9 @@ def test_a_saved_model_is_the_same_model(recipe, dtype, tmp_path):
         close = {"atol": 0.0, "rtol": 0.0}
         assert equal(state(vae.model), state(back.model))
         z = torch.randn(4, size)
+        if not writes_from_a_code(vae):
+            assert not writes_from_a_code(back)
+            return
         for decoding in (Decoding("greedy"), Decoding("beam", beam_size=3)):
             first, second = vae.decode(z, decoding), back.decode(z, decoding)
             assert len(first) == len(second) == 4

@@ -6,6 +6,7 @@ from textvae.registry import Registry
 DECODERS: Registry[Decoder] = Registry(
     "decoder",
     {
+        "conv2d": "textvae.decoders.conv2d:Conv2dDecoder",
         "dilated_conv": "textvae.decoders.dilated_conv:DilatedConvDecoder",
         "inputless": "textvae.decoders.inputless:InputlessDecoder",
         "lstm": "textvae.decoders.lstm:LSTMDecoder",

@@ -12,6 +12,8 @@ class Decoder(nn.Module, ABC):
     """z [N, Z] to hidden states; N is every code at once, however many belong to one example."""
 
     hidden_size: int
+    grid: tuple[int, int] | None = None
+    """The height and width of a decoder whose hidden states [N, h, w, H] stand in a picture, each for a patch of it."""
 
     @abstractmethod
     def forward(self, z: Tensor, x: Tensor) -> Tensor:

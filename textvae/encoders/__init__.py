@@ -8,6 +8,7 @@ ENCODERS: Registry[Encoder] = Registry(
     {
         "bag": "textvae.encoders.bag:BagEncoder",
         "conv": "textvae.encoders.conv:ConvEncoder",
+        "conv2d": "textvae.encoders.conv2d:Conv2dEncoder",
         "lstm": "textvae.encoders.lstm:LSTMEncoder",
         "mlp": "textvae.encoders.mlp:MLPEncoder",
         "none": "textvae.encoders.none:NoEncoder",

@@ -2,6 +2,7 @@
 
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
+from textvae.errors import RequestError
 from textvae.objectives.base import Objective, Terms, kl
 from textvae.penalties import Penalty
 
@@ -19,6 +20,8 @@ class PlainAutoencoder(Objective):
     def attach(self, model: Autoencoder) -> None:
         """Refuse what the penalty refuses."""
         if self.penalty is not None:
+            if model.condition.classes:
+                raise RequestError("A penalty is one of codes of x alone: --set model.labels=ignore.")
             self.penalty.attach(model.encoder, model.posterior_head)
 
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
