@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,6 @@ from textvae.errors import RequestError
 
 MAX_LAYERS = 64  # more are a mistake, or a config made to exhaust the memory
 Activation = Literal["relu", "sigmoid", "tanh", "softplus"]
-_ACTIVATIONS = dict(zip(get_args(Activation), (nn.ReLU, nn.Sigmoid, nn.Tanh, nn.Softplus)))
 
 
 def dense(inputs: int, outputs: int) -> nn.Linear:
@@ -22,13 +21,18 @@ def dense(inputs: int, outputs: int) -> nn.Linear:
         return nn.Linear(inputs, outputs)
 
 
+def make_activation(name: Activation) -> nn.Module:
+    """The activation of that name."""
+    return {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "softplus": nn.Softplus}[name]()
+
+
 def mlp(sizes: Sequence[int], dropout: float = 0.0, activation: Activation = "relu") -> nn.Sequential:
     """Linear layers of the given widths, each followed by the activation and dropout."""
     if any(size < 1 for size in sizes[1:]):
         raise RequestError(f"A hidden layer has 1 unit or more; {list(sizes[1:])} are not such sizes.")
     layers: list[nn.Module] = []
     for a, b in pairwise(sizes):
-        layers += [dense(a, b), _ACTIVATIONS[activation](), nn.Dropout(dropout)]
+        layers += [dense(a, b), make_activation(activation), nn.Dropout(dropout)]
     return nn.Sequential(*layers)
 
 

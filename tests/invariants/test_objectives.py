@@ -117,9 +117,9 @@ def test_what_is_reported_does_not_know_the_schedule(recipe, schedule, name, opt
 
 
 @pytest.mark.parametrize(("name", "options"), variants(OBJECTIVES))
-def test_every_objective_goes_with_words_or_noisy_pictures_and_may_be_attached_twice(name, options):
+def test_every_objective_goes_with_words_noisy_pictures_or_documents_and_may_be_attached_twice(name, options):
     objective = build_objective(Part(name=name, **options))
-    for recipe in ("sentences/free_bits", "images/denoising"):
+    for recipe in ("sentences/free_bits", "images/denoising", "documents/autoencoder"):
         vae = vae_of(recipe, {"model.labels": "predict", "model.classes": ["a", "b"]})
         try:
             objective.attach(vae.model)
@@ -127,7 +127,7 @@ def test_every_objective_goes_with_words_or_noisy_pictures_and_may_be_attached_t
             continue
         break
     else:
-        pytest.fail("The objective goes with neither.")
+        pytest.fail("The objective goes with none of them.")
     before = {key: value.clone() for key, value in objective.state_dict().items()}
     objective.attach(vae.model)
     assert equal(before, objective.state_dict())

@@ -12,6 +12,7 @@ OBJECTIVES: Registry[Objective] = Registry(
         "autoencoder": "textvae.objectives.autoencoder:PlainAutoencoder",
         "iwae": "textvae.objectives.iwae:IWAE",
         "lagging": "textvae.objectives.lagging:Lagging",
+        "layerwise": "textvae.objectives.layerwise:Layerwise",
         "pretrained_autoencoder": "textvae.objectives.pretrained_autoencoder:PretrainedAutoencoder",
         "semi_amortised": "textvae.objectives.semi_amortised:SemiAmortised",
         "wae_mmd": "textvae.objectives.wae_mmd:WassersteinMMD",
