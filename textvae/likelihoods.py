@@ -11,14 +11,17 @@ from torch import Tensor, nn
 
 from textvae.codecs.base import PAD
 from textvae.errors import RequestError
-from textvae.layers import dense
+from textvae.layers import ScaledBatchNorm, dense
 from textvae.registry import Registry
+
+TINY = 1e-30  # under any probability of a word, over the least positive float32
 
 LIKELIHOODS: Registry["Likelihood"] = Registry(
     "likelihood",
     {
         "categorical": "textvae.likelihoods:Categorical",
         "multinomial": "textvae.likelihoods:Multinomial",
+        "topic_mixture": "textvae.likelihoods:TopicMixture",
         "bernoulli": "textvae.likelihoods:Bernoulli",
         "gaussian": "textvae.likelihoods:Gaussian",
         "discretised_logistic": "textvae.likelihoods:DiscretisedLogistic",
@@ -113,19 +116,28 @@ class Multinomial(Likelihood):
     words in one order, the convention of topic models' perplexities (Miao et al. 2016).
     """
 
-    def __init__(self, hidden_size: int, input_shape: Sequence[int]):
+    def __init__(self, hidden_size: int, input_shape: Sequence[int], batch_norm: bool = False):
         super().__init__()
         if len(input_shape) != 1:
             raise RequestError(f"A multinomial scores counts [V], not {list(input_shape)}.")
         self.head = dense(hidden_size, math.prod(input_shape))
+        self.norm = ScaledBatchNorm(math.prod(input_shape), 1.0) if batch_norm else nn.Identity()
 
     def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
         """hidden [N, H] and counts x [N, V] to [N]."""
-        return (x * self.head(hidden).float().log_softmax(-1)).sum(-1)
+        return (x * self.log_mean(hidden)).sum(-1)
+
+    def log_mean(self, hidden: Tensor) -> Tensor:
+        """The logarithm of the word distribution [N, V]."""
+        return self.norm(self.head(hidden).float()).log_softmax(-1)
 
     def mean(self, hidden: Tensor) -> Tensor:
         """The word distribution [N, V]."""
-        return self.head(hidden).float().softmax(-1)
+        return self.log_mean(hidden).exp()
+
+    def topics(self) -> Tensor:
+        """The word distribution of each hidden unit [H, V], from its own weights: without what all documents share."""
+        return self.head.weight.T.float().softmax(-1)
 
     def draw(self, hidden: Tensor, words: int = 100) -> Tensor:
         """Counts [N, V] of documents of ``words`` words."""
@@ -137,6 +149,19 @@ class Multinomial(Likelihood):
     def units(self, x: Tensor) -> Tensor:
         """The words of each document, [N]."""
         return x.sum(-1)
+
+
+class TopicMixture(Multinomial):
+    """A mixture of topics: p(w) = Σ_k h_k softmax(β_k)_w for shares h, LDA (Srivastava & Sutton 2017, §3)."""
+
+    def __init__(self, hidden_size: int, input_shape: Sequence[int]):
+        super().__init__(hidden_size, input_shape)
+        self.head.register_parameter("bias", None)
+
+    def log_mean(self, hidden: Tensor) -> Tensor:
+        """Shares [N, H] to the logarithm of the word distribution [N, V]."""
+        shares = hidden.float() / hidden.float().sum(-1, keepdim=True).clamp(min=TINY)  # dropout leaves some out
+        return (shares @ self.topics()).clamp(min=TINY).log()
 
 
 class Pixels(Likelihood):

@@ -36,7 +36,9 @@ def select(split: Split, rows: np.ndarray) -> Split:
     """Some rows of a split."""
     key = digest(split.fingerprint, hashlib.sha256(rows.data).hexdigest())
     labels = None if split.labels is None else split.labels[rows]
-    return replace(split, examples=_rows_of(split.examples, rows, key), fingerprint=key, labels=labels)
+    names = None if split.names is None else [split.names[i] for i in rows]
+    examples = _rows_of(split.examples, rows, key)
+    return replace(split, examples=examples, fingerprint=key, labels=labels, names=names)
 
 
 def _rows_of(examples: Sequence[Any], rows: np.ndarray, key: str) -> Sequence[Any]:

@@ -11,6 +11,7 @@ DECODERS: Registry[Decoder] = Registry(
         "inputless": "textvae.decoders.inputless:InputlessDecoder",
         "lstm": "textvae.decoders.lstm:LSTMDecoder",
         "mlp": "textvae.decoders.mlp:MLPDecoder",
+        "topics": "textvae.decoders.topics:TopicDecoder",
     },
 )
 

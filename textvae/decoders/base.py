@@ -14,6 +14,10 @@ class Decoder(nn.Module, ABC):
     hidden_size: int
     grid: tuple[int, int] | None = None
     """The height and width of a decoder whose hidden states [N, h, w, H] stand in a picture, each for a patch of it."""
+    topical: bool = False
+    """Whether hidden unit k is made of unit k of the code alone, so that each unit has words of its own: a topic."""
+    simplex: bool = False
+    """Whether the hidden units of an example are shares, which sum to 1."""
 
     @abstractmethod
     def forward(self, z: Tensor, x: Tensor) -> Tensor:

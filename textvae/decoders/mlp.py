@@ -29,6 +29,7 @@ class MLPDecoder(Decoder):
             raise RequestError(f"The decoder's noise is a standard deviation, 0 or more; {noise} is not.")
         self.noise = noise
         self.layers = mlp([latent_size, *hidden_sizes], dropout, activation)
+        self.topical = not hidden_sizes
         self.hidden_size = hidden_sizes[-1] if hidden_sizes else latent_size
 
     def forward(self, z: Tensor, x: Tensor) -> Tensor:

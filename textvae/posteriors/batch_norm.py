@@ -1,46 +1,14 @@
 """A batch-normalised mean, which keeps the KL away from 0 (BN-VAE, Zhu et al. 2020)."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributions import Distribution, Independent, Normal
 
 from textvae.errors import RequestError
-from textvae.layers import dense
+from textvae.layers import ScaledBatchNorm, dense
 from textvae.posteriors.base import Posterior
 
-MOMENTUM = 0.1  # the least weight of a new batch in the running figures
 EPSILON = 1e-8  # with the usual 1e-5, means that shrink below it would undercut the bound
-
-
-class ScaledBatchNorm(nn.Module):
-    """Batch norm with a fixed scale and a learned shift.
-
-    The running figures are a plain mean over the first ten batches: torch's own begin at a variance of 1, and
-    where the data's is 1e-4 it takes a hundred batches until they say so, and the evaluation shows a collapse.
-    """
-
-    running_mean: Tensor
-    running_variance: Tensor
-    batches: Tensor
-
-    def __init__(self, size: int, scale: float):
-        super().__init__()
-        self.scale, self.shift = scale, nn.Parameter(torch.zeros(size))
-        self.register_buffer("running_mean", torch.zeros(size))
-        self.register_buffer("running_variance", torch.ones(size))
-        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x [B, Z] to scale · (x − mean) / deviation + shift [B, Z] (Zhu et al. 2020, §3)."""
-        mean, variance = self.running_mean, self.running_variance
-        if self.training and len(x) > 1:  # the deviation of a single example is 0: it is measured as in evaluation
-            variance, mean = torch.var_mean(x, 0, correction=0)
-            with torch.no_grad():
-                self.batches += 1
-                weight = (1 / self.batches).clamp(min=MOMENTUM)
-                self.running_mean.lerp_(mean, weight)
-                self.running_variance.lerp_(variance, weight)
-        return self.scale * (x - mean) * (variance + EPSILON).rsqrt() + self.shift
 
 
 class BatchNormNormal(Posterior):
@@ -60,7 +28,7 @@ class BatchNormNormal(Posterior):
         if latent_size < 1:
             raise RequestError("The posterior 'batch_norm' needs a code: latent_size of 1 or more.")
         self.mean = dense(feature_size, latent_size)
-        self.norm = ScaledBatchNorm(latent_size, gamma)
+        self.norm = ScaledBatchNorm(latent_size, gamma, EPSILON)
         self.log_variance = dense(feature_size, latent_size)
 
     def forward(self, features: Tensor) -> Distribution:

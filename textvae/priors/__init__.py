@@ -7,6 +7,7 @@ PRIORS: Registry[Prior] = Registry(
     "prior",
     {
         "standard_normal": "textvae.priors.standard_normal:StandardNormal",
+        "logistic_normal": "textvae.priors.logistic_normal:LogisticNormal",
         "flow": "textvae.priors.flow:FlowPrior",
         "mixture": "textvae.priors.mixture:Mixture",
         "vamp": "textvae.priors.vamp:VampPrior",
