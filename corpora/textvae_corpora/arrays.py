@@ -121,21 +121,25 @@ def pictures(array: np.ndarray, where: Path | str, options: Options, labels: np.
 
 
 def split_of(
-    array: np.ndarray, where: Path | str, options: Options, labels: Sequence[str] | None, notes: Sequence[str] = ()
+    array: np.ndarray,
+    where: Path | str,
+    options: Options,
+    labels: Sequence[str | None] | None,
+    notes: Sequence[str] = (),
 ) -> Split:
-    """The Split of pictures uint8 [N, C, H, W] and the name of each one's class."""
+    """The Split of pictures uint8 [N, C, H, W] and the name of each one's class, None where it has none."""
     array = np.ascontiguousarray(array)
-    ids, classes = (None, ()) if labels is None else name_labels(list(labels))
+    ids, classes = (None, ()) if labels is None else name_labels(labels)
     content = hashlib.sha256(array.data).hexdigest()
     key = digest(content, array.shape, None if ids is None else ids.tobytes(), classes)
     return Split(cast(Any, array), "image", key, ids, classes, tuple(notes))
 
 
-def name_labels(names: list[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Ids [N] and class names."""
-    classes = sorted_classes(names)
-    place = {name: i for i, name in enumerate(classes)}
-    return np.array([place[name] for name in names], dtype=np.int64), classes
+def name_labels(names: Sequence[str | None]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Ids [N], -1 for None, and class names."""
+    classes = sorted_classes(name for name in names if name is not None)
+    place: dict[str | None, int] = {name: i for i, name in enumerate(classes)}
+    return np.array([place.get(name, -1) for name in names], dtype=np.int64), classes
 
 
 def _to_bytes(array: np.ndarray, where: Path | str, limit: int | None) -> tuple[np.ndarray, list[str]]:

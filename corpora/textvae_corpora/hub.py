@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +51,13 @@ def _explained(source: str, missing: str, error: Exception) -> str:
 
 
 def _reader(source: str, dataset: Dataset, options: Options) -> Callable[[], Split]:
+    import datasets
+
     def read() -> Split:
         features: Any = dataset.features
+        drawn = [name for name in dataset.column_names if isinstance(features[name], datasets.Image)]
+        if drawn and options.text_column is None:
+            return _pictures(source, dataset, drawn[0], options)
         textual = [n for n in dataset.column_names if getattr(features[n], "dtype", "") in ("string", "large_string")]
         text, label = columns.choose(source, dataset.column_names, textual, options)
         names = getattr(features[label], "names", None) if label is not None else None
@@ -64,6 +70,35 @@ def _reader(source: str, dataset: Dataset, options: Options) -> Callable[[], Spl
         return store(content, options, rows, "row", f"no sentences found in {source}: {text} holds no text")
 
     return read
+
+
+def _pictures(source: str, dataset: Dataset, column: str, options: Options) -> Split:
+    """The pictures of a column, with the classes of the label column or of the only one that has classes."""
+    import datasets
+
+    from textvae_corpora.arrays import split_of
+    from textvae_corpora.picture_file import opened_picture
+    from textvae_corpora.picture_folder import gather
+
+    features: Any = dataset.features
+    classed = [name for name in dataset.column_names if isinstance(features[name], datasets.ClassLabel)]
+    label = options.label_column or (classed[0] if len(classed) == 1 else None)
+    if label is not None and label not in dataset.column_names:
+        raise RequestError(f"{source} has no column {label!r}. It has {', '.join(dataset.column_names)}.")
+    rows = dataset.select(range(min(len(dataset), options.limit or len(dataset))))
+    if not len(rows):
+        raise RequestError(f"{source} holds no picture.")
+    stored = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+
+    def opened(place: int) -> AbstractContextManager[Any]:
+        found = stored[place][column] or {}
+        content, path = found.get("bytes"), found.get("path")
+        return opened_picture(Path(path) if path and content is None else Path(f"{source}:{place}"), content)
+
+    array, notes = gather(source, len(rows), opened, options)
+    names = None if label is None else getattr(features[label], "names", None)
+    labels = None if label is None else [_name(y, names) for y in rows[label]]
+    return split_of(array, source, options, labels, notes)
 
 
 def _name(value: Any, names: list[str] | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +23,8 @@ _ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)
 
 
 @contextmanager
-def opened_picture(path: Path) -> Iterator[Any]:
-    """A pillow image whose pixels are not decoded yet.
+def opened_picture(path: Path, content: bytes | None = None) -> Iterator[Any]:
+    """A pillow image whose pixels are not decoded yet; of ``content``, if given, which ``path`` is the name of then.
 
     RequestError where it is damaged, or so large that only a decompression bomb is: its header tells.
     """
@@ -34,7 +35,7 @@ def opened_picture(path: Path) -> Iterator[Any]:
         with file_errors(path), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", image_module.DecompressionBombWarning)
-            with image_module.open(path, formats=FORMATS) as image:
+            with image_module.open(path if content is None else io.BytesIO(content), formats=FORMATS) as image:
                 yield image
     except (image_module.DecompressionBombError, image_module.DecompressionBombWarning) as error:
         raise RequestError(f"{path} is refused: {error}") from error

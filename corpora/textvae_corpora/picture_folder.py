@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,48 +20,59 @@ LARGE, SIDE = 128, 64
 """Pictures of one size are left as they are up to ``LARGE`` pixels a side; others become ``SIDE`` x ``SIDE``."""
 
 
-def read(folder: Path, files: list[Path], options: Options) -> Split:
-    """Grey pictures [N, 1, H, W] if all are grey, else colour [N, 3, H, W]; subfolders are classes.
+Open = Callable[[int], AbstractContextManager[Any]]
+"""The number of a picture -> a pillow image of it, not decoded yet."""
 
-    Only one is held at its own size. RequestError names those that are damaged, or of a size that only a
-    decompression bomb has.
-    """
+
+def read(folder: Path, files: list[Path], options: Options) -> Split:
+    """Grey pictures [N, 1, H, W] if all are grey, else colour [N, 3, H, W]; subfolders are classes."""
     from textvae_corpora.folders import folder_labels
 
     names = folder_labels(folder, files)
     files = files[: options.limit]
-    sizes, coloured = Counter[tuple[int, int]](), options.colour
+    array, notes = gather(folder, len(files), lambda i: opened_picture(files[i]), options)
+    return split_of(
+        array, folder, options, None if names is None else [str(name) for name in names[: len(files)]], notes
+    )
+
+
+def gather(where: Path | str, count: int, open_: Open, options: Options) -> tuple[np.ndarray, list[str]]:
+    """Pictures uint8 [N, C, H, W], grey if all are grey, and notes of what was done to them.
+
+    Only one is held at its own size. RequestError names those that are damaged, or of a size that only a
+    decompression bomb has.
+    """
+    sizes, coloured = Counter[tuple[int, int]](), bool(options.colour)
 
     def look(image: Any, place: int) -> None:
         nonlocal coloured
         sizes[upright_size(image)] += 1
         coloured = coloured or (options.colour is None and not is_grey(image))
 
-    _each(folder, files, look)
-    (height, width), note = _size(sizes, options.size)
+    _each(where, count, open_, look)
+    (height, width), notes = _size(sizes, options.size)
     channels = 3 if coloured else 1
-    refuse_large(folder, len(files) * channels * height * width)
-    array = np.empty((len(files), channels, height, width), np.uint8)
+    refuse_large(where, count * channels * height * width)
+    array = np.empty((count, channels, height, width), np.uint8)
 
     def take(image: Any, place: int) -> None:
-        array[place] = pixels(image, (height, width), bool(coloured))
+        array[place] = pixels(image, (height, width), coloured)
 
-    _each(folder, files, take)
-    labels = None if names is None else [str(name) for name in names[: len(files)]]
-    return split_of(array, folder, options, labels, note)
+    _each(where, count, open_, take)
+    return array, notes
 
 
-def _each(folder: Path, files: list[Path], use: Callable[[Any, int], None]) -> None:
+def _each(where: Path | str, count: int, open_: Open, use: Callable[[Any, int], None]) -> None:
     """Open the pictures in turn; RequestError names the damaged ones after all have been tried."""
     damaged: list[str] = []
-    for place, path in enumerate(files):
+    for place in range(count):
         try:
-            with opened_picture(path) as image:
+            with open_(place) as image:
                 use(image, place)
         except RequestError as error:
             damaged.append(str(error))
     if len(damaged) > 3:
-        more = f"{len(damaged):,} of the {len(files):,} pictures in {folder} cannot be read. "
+        more = f"{len(damaged):,} of the {count:,} pictures in {where} cannot be read. "
         raise RequestError(f"{more}{' '.join(damaged[:3])} Remove them, and run again.")
     if damaged:
         raise RequestError(" ".join(damaged))

@@ -129,6 +129,27 @@ def test_hugging_face(monkeypatch):
         load_corpus("org/set", text_column="nope")
 
 
+def test_hugging_face_pictures(monkeypatch):
+    from PIL import Image
+
+    pictures = [Image.new("L", size, 40 * i) for i, size in enumerate([(6, 5), (6, 5), (60, 50)])]
+    kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=["n", "p"])}
+    rows = datasets.Dataset.from_dict({"image": pictures, "label": [1, -1, 0]}, datasets.Features(kinds))
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, config: datasets.DatasetDict({"train": rows}))
+    examples, labels, notes = load_examples("org/pictures")
+    assert examples[:, 0, 2, 2].tolist() == [0, 40, 80]
+    assert labels.tolist() == [1, -1, 0]
+    assert "scaled and cropped to 5 x 5" in notes[1]
+    assert len(load_examples("org/pictures", limit=2)[0]) == 2
+    damaged = rows.cast_column("image", datasets.Image(decode=False)).map(
+        lambda row, i: {"image": {"bytes": b"nothing" if i == 1 else row["image"]["bytes"], "path": None}},
+        with_indices=True,
+    )
+    rows = damaged.cast_column("image", datasets.Image())
+    with pytest.raises(RequestError, match="org/pictures:1 is not a picture"):
+        load_corpus("org/pictures")
+
+
 def test_hugging_face_errors_are_explained(monkeypatch):
     def fail(error):
         def load(name, config):
