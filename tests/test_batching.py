@@ -10,7 +10,7 @@ from tests.toys import Memory
 from textvae.batching import WINDOW, Batch, Batches
 
 
-def collate(rows):
+def collate(rows, rng=None):
     x = torch.zeros(len(rows), max(map(len, rows)), dtype=torch.long)
     for row, ids in zip(x, rows):
         row[: len(ids)] = torch.from_numpy(ids)
@@ -101,3 +101,23 @@ def test_labels_stay_with_their_examples():
     moved = Batch(torch.zeros(1), torch.zeros(1)).to(torch.device("meta"))
     assert moved.x.is_meta
     assert moved.y.is_meta
+
+
+def test_each_batch_of_a_training_epoch_has_random_numbers_of_its_own_and_they_come_again():
+    drawn = []
+
+    def draw(rows, rng=None):
+        drawn.append(None if rng is None else rng.random())
+        return collate(rows)
+
+    def numbers(shuffle, epoch=0, start=0, seed=0):
+        drawn.clear()
+        list(Batches(Memory([np.ones(3, np.int64)] * 40), draw, 4, seed, shuffle).epoch(epoch, start))
+        return list(drawn)
+
+    first = numbers(True)
+    assert len(set(first)) == 10
+    assert numbers(True, start=4) == first[4:], "a resumed epoch goes on with the same numbers"
+    assert not set(first) & set(numbers(True, epoch=1))
+    assert not set(first) & set(numbers(True, seed=1))
+    assert numbers(False) == [None] * 10

@@ -320,3 +320,52 @@ def test_a_codec_whose_file_is_missing_or_garbage_is_a_corrupt_folder(name, tmp_
     file.write_bytes(b'{"shape": 7}' if name == "pixels" else b"\xff")
     with pytest.raises(CorruptFolder):
         load_codec(Part(name=name), tmp_path)
+
+
+def grey(n=40):
+    return list(np.random.default_rng(0).integers(0, 256, (n, 1, 20, 20)).astype(np.uint8))
+
+
+@pytest.mark.parametrize("binarise", ["fixed", "dynamic"])
+def test_a_pixel_is_white_with_the_probability_of_its_grey(binarise):
+    raw = grey()
+    codec = fit_codec(Part(name="pixels", binarise=binarise), raw)
+    x = codec.collate(codec.encode(raw), np.random.default_rng(1))
+    assert set(x.unique().tolist()) == {0.0, 1.0}
+    p = torch.from_numpy(np.stack(raw)).double() / 255
+    for low in np.arange(0, 1, 0.25):
+        near = (p >= low) & (p < low + 0.25)
+        assert float(x[near].mean()) == pytest.approx(float(p[near].mean()), abs=0.03)
+    ends = codec.collate(codec.encode([np.full((1, 20, 20), v, np.uint8) for v in (0, 255)]), np.random.default_rng(2))
+    assert ends[0].max() == 0
+    assert ends[1].min() == 1
+
+
+def test_fixed_is_drawn_once_and_dynamic_in_each_step_of_the_training():
+    raw = grey(4)
+    for binarise, anew in (("none", False), ("fixed", False), ("dynamic", True)):
+        codec = fit_codec(Part(name="pixels", binarise=binarise), raw)
+        one, two = (codec.collate(codec.encode(raw), np.random.default_rng(seed)) for seed in (1, 2))
+        assert torch.equal(one, two) != anew
+        evaluated = codec.collate(codec.encode(raw))
+        alone = torch.cat([codec.collate(codec.encode([picture])) for picture in raw])
+        assert torch.equal(evaluated, alone), "what is evaluated depends on the batch"
+        assert len({str(row.tolist()) for row in evaluated}) == 4
+
+
+def test_binarisation_is_kept_with_the_model(tmp_path):
+    raw, prints = grey(2), set()
+    for binarise in ("none", "fixed", "dynamic"):
+        part = Part(name="pixels", binarise=binarise)
+        codec = fit_codec(part, raw)
+        codec.save(tmp_path)
+        assert load_codec(part, tmp_path).binarise == binarise
+        prints.add(codec.fingerprint)
+    assert len(prints) == 3
+    (tmp_path / "pixels.json").write_text('{"shape": [1, 20, 20], "binarise": "all"}')
+    with pytest.raises(CorruptFolder, match="all"):
+        load_codec(part, tmp_path)
+    (tmp_path / "pixels.json").write_text('{"shape": [1, 20, 20]}')
+    assert load_codec(part, tmp_path).binarise == "none"
+    with pytest.raises(RequestError, match="dynamic"):
+        fit_codec(Part(name="pixels", binarise="dinamic"), raw)

@@ -1,6 +1,6 @@
 """Batches in an order computed from (seed, epoch), so that a run resumes from two numbers."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -38,6 +38,12 @@ class Examples(Protocol):
     def __getitem__(self, index: int) -> np.ndarray: ...
 
 
+class Collate(Protocol):
+    """Encoded examples to a batch x [B, …], with the random generator of a training step or without."""
+
+    def __call__(self, examples: Sequence[np.ndarray], rng: np.random.Generator | None = None, /) -> Tensor: ...
+
+
 class ListExamples:
     """Encoded examples in memory: the last dimension of an array is its length."""
 
@@ -55,14 +61,15 @@ class ListExamples:
 class Batches:
     """Cuts examples into batches of ``batch_size``, neighbours in length together.
 
-    Shuffled, every epoch has its own order, which depends on (seed, epoch) alone; otherwise the order is that
-    of length. No example is left out and none comes twice.
+    Shuffled, every epoch has its own order, which depends on (seed, epoch) alone, and each batch a random generator
+    of its own for ``collate(examples, rng)``; otherwise the order is that of length, and it is ``collate(examples)``.
+    No example is left out and none comes twice.
     """
 
     def __init__(
         self,
         examples: Examples,
-        collate: Callable[[Sequence[np.ndarray]], Tensor],
+        collate: Collate,
         batch_size: int,
         seed: int = 0,
         shuffle: bool = True,
@@ -98,13 +105,14 @@ class Batches:
                 start = end
         return batches
 
-    def take(self, rows: np.ndarray) -> Batch:
+    def take(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
         """The batch of the given rows."""
         labels = self.examples.labels
-        x = self.collate([self.examples[int(i)] for i in rows])
+        examples = [self.examples[int(i)] for i in rows]
+        x = self.collate(examples) if rng is None else self.collate(examples, rng)
         return Batch(x, None if labels is None else torch.from_numpy(labels[rows]))
 
     def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from batch ``start`` on."""
-        for rows in self.plan(epoch)[start:]:
-            yield self.take(rows)
+        for i, rows in enumerate(self.plan(epoch)[start:], start):
+            yield self.take(rows, np.random.default_rng([self.seed, epoch, i]) if self.shuffle else None)

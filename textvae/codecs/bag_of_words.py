@@ -78,7 +78,7 @@ class BagOfWordsCodec(Codec):
             encoded.append(np.array(sorted(counts.items()), np.uint32).reshape(-1, 2).T)
         return encoded
 
-    def collate(self, examples: Sequence[np.ndarray]) -> Tensor:
+    def collate(self, examples: Sequence[np.ndarray], rng: np.random.Generator | None = None) -> Tensor:
         """Sparse documents to counts x [B, V]: only a batch is ever dense."""
         x = torch.zeros(len(examples), len(self.words))
         ids, counts = np.concatenate(examples, 1).astype(np.int64) if len(examples) else np.zeros((2, 0), np.int64)

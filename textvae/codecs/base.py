@@ -25,8 +25,8 @@ class Codec(ABC):
         """One array per example, in the smallest dtype that holds it; never empty-handed: one out for one in."""
 
     @abstractmethod
-    def collate(self, examples: Sequence[np.ndarray]) -> Tensor:
-        """Encoded examples to a batch x [B, …]."""
+    def collate(self, examples: Sequence[np.ndarray], rng: np.random.Generator | None = None) -> Tensor:
+        """Encoded examples to a batch x [B, …]; one that draws draws anew with ``rng``, that of a training step."""
 
     @abstractmethod
     def decode(self, x: Tensor) -> list[Any]:

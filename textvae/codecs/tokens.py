@@ -39,7 +39,7 @@ class TokenCodec(Codec):
         """Whether ``encode`` would drop the end of this sentence."""
         return len(self.ids([text])[0]) > self.max_length
 
-    def collate(self, examples: Sequence[np.ndarray]) -> Tensor:
+    def collate(self, examples: Sequence[np.ndarray], rng: np.random.Generator | None = None) -> Tensor:
         """Id arrays to x [B, T], padded at the right with PAD."""
         x = np.full((len(examples), max(map(len, examples))), PAD, np.int64)
         for row, ids in zip(x, examples):
