@@ -15,11 +15,11 @@ MOMENTUM = 0.1  # the least weight of a new batch in the running figures
 Activation = Literal["relu", "sigmoid", "tanh", "softplus"]
 
 
-def dense(inputs: int, outputs: int) -> nn.Linear:
+def dense(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:
     """A linear layer that may have no inputs or no outputs: a model without a code (latent_size 0) has both."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
-        return nn.Linear(inputs, outputs)
+        return nn.Linear(inputs, outputs, bias)
 
 
 def make_activation(name: Activation) -> nn.Module:

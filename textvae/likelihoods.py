@@ -120,7 +120,7 @@ class Multinomial(Likelihood):
         super().__init__()
         if len(input_shape) != 1:
             raise RequestError(f"A multinomial scores counts [V], not {list(input_shape)}.")
-        self.head = dense(hidden_size, math.prod(input_shape))
+        self.head = dense(hidden_size, math.prod(input_shape), bias=not batch_norm)  # batch norm would take it away
         self.norm = ScaledBatchNorm(math.prod(input_shape), 1.0) if batch_norm else nn.Identity()
 
     def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
@@ -136,8 +136,8 @@ class Multinomial(Likelihood):
         return self.log_mean(hidden).exp()
 
     def topics(self) -> Tensor:
-        """The word distribution of each hidden unit [H, V], from its own weights: without what all documents share."""
-        return self.head.weight.T.float().softmax(-1)
+        """The word distributions [H, V] of documents that have one hidden unit at 1 and the others at 0."""
+        return self.mean(torch.eye(self.head.in_features, device=self.head.weight.device))
 
     def draw(self, hidden: Tensor, words: int = 100) -> Tensor:
         """Counts [N, V] of documents of ``words`` words."""
@@ -156,12 +156,12 @@ class TopicMixture(Multinomial):
 
     def __init__(self, hidden_size: int, input_shape: Sequence[int]):
         super().__init__(hidden_size, input_shape)
-        self.head.register_parameter("bias", None)
+        self.head = dense(hidden_size, math.prod(input_shape), bias=False)
 
     def log_mean(self, hidden: Tensor) -> Tensor:
         """Shares [N, H] to the logarithm of the word distribution [N, V]."""
         shares = hidden.float() / hidden.float().sum(-1, keepdim=True).clamp(min=TINY)  # dropout leaves some out
-        return (shares @ self.topics()).clamp(min=TINY).log()
+        return (shares @ self.head.weight.T.float().softmax(-1)).clamp(min=TINY).log()
 
 
 class Pixels(Likelihood):

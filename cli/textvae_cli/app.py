@@ -27,6 +27,7 @@ COMMANDS = (  # a command is the function of that name in the module of that nam
     "encode",
     "index",
     "search",
+    "topics",
     "evaluate",
     "recipes",
     "corpora",

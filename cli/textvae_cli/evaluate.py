@@ -1,6 +1,7 @@
 """``textvae evaluate``: bounds on log p(x) and what the code carries, on a file."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from textvae import TextVAE
 
 BATCH = 64
+SHARES = ("accuracy", "npmi", "topic_diversity", "precision_at_1", "precision_at_10", "precision_at_100", "map")
 
 
 def evaluate(
@@ -25,6 +27,10 @@ def evaluate(
     judge: Annotated[
         str | None, typer.Option("--judge", help="Language model of the training split, for --samples; else trained.")
     ] = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option("--curve", metavar="OUT", help="Of labelled documents: precision-recall, .png or .csv."),
+    ] = None,
     limit: options.Limit = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
@@ -37,8 +43,13 @@ def evaluate(
     """Measure a model on a file.
 
     NLL, KL, mutual information, active units, perplexity, and BLEU of reconstructions, over a line an example.
-    With --samples, also variety and fluency of what it writes: language models are trained to judge it.
+    Of documents also the coherence and diversity of the topics and, where they have labels, how well codes find
+    training documents of the same label. With --samples, also variety and fluency of what it writes: language models
+    are trained to judge it.
     """
+    from textvae_cli import documents
+
+    documents.check_curve(curve)
     name, vae = loading.open_model(model, device)
     from textvae.batching import Batches
     from textvae.evaluation import bounds
@@ -56,6 +67,16 @@ def evaluate(
     with waiting("reconstructing"):
         bleu = reconstruction_bleu(vae, raw)
     found: dict[str, Any] = {"model": name, **report.to_dict(), "reconstruction_bleu": bleu}
+    if documents.is_one(vae):
+        with waiting("measuring topics and codes"):
+            measured = documents.measure(vae, split, batches)
+        found |= measured.figures
+    else:
+        del found["perplexity_document"], found["empty"]
+    if curve is not None:
+        if not documents.is_one(vae) or measured.curve is None:
+            raise RequestError("--curve is of documents with labels, in the file and in what the model was trained on.")
+        documents.write_curve(curve, measured.curve)
     if samples:
         found["of_samples"] = _measure_samples(vae, raw, samples, judge, seed or 0)
     if as_json:
@@ -111,17 +132,27 @@ def _explained(found: dict[str, Any], each: str, unit: str) -> list[tuple[str, s
         ("mi", "", "I(x; z) in nats, over the whole split"),
         ("active_units", f" of {found['latent_size']}", "units of the code that vary with x"),
         ("perplexity", "", f"from −ELBO, over {found['tokens']:,} {unit}"),
+        ("perplexity_document", "", "from the mean of each document's nats per word"),
+        ("perplexity_unigram", "", "of the words' shares in the training documents, smoothed"),
         ("perplexity_iw", "", "from nll_iw, over as many"),
         ("tokens", "", unit + (", end symbols included" if unit == "tokens" else "")),
         ("sentences", "", f"{each}s"),
+        ("empty", "", f"{each}s without a word that the model knows"),
+        ("npmi", "", "coherence of the topics' 10 first words in these documents"),
+        ("topic_diversity", "", "different words among the topics' 25 first"),
+        ("precision_at_1", "", "training documents of the same label: the first"),
+        ("precision_at_10", "", "among the first 10"),
+        ("precision_at_100", "", "among the first 100"),
+        ("map", "", "mean average precision over all of them"),
         ("accuracy", "", "share of the labels that are told right"),
         ("reconstruction_bleu", "", "BLEU of greedy reconstructions"),
     ]
     shown = []
     for key, more, what in rows:
-        value = found[key]
+        value = found.get(key)
         if value is not None and not (key.startswith("perplexity") and each == "picture"):
-            text_of = f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+            places = 3 if key in SHARES else 2
+            text_of = f"{value:,}" if isinstance(value, int) else f"{value:,.{places}f}"
             shown.append((key, text_of + more, what))
     return shown
 

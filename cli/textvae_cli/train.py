@@ -178,6 +178,8 @@ def _next(place: Path, ready: "Session") -> str:
         return f"textvae sample -n 64 --grid samples.png{model}"
     if not ready.settings.model.latent_size:  # a plain language model has nothing to move between
         return f"textvae sample{model}"
+    if ready.settings.codec.name == "bag_of_words":
+        return f"textvae topics{model}" if ready.vae.model.decoder.topical else f"textvae index FILE --out IDX{model}"
     ends = [text for text in map(console.clean, ready.corpus.valid[:200]) if 8 <= len(text) <= 32 and _plain(text)]
     a, b = (ends[0], ends[-1]) if len(ends) > 1 else ("A", "B")
     return f'textvae interpolate "{a}" "{b}"{model}'

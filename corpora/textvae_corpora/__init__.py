@@ -2,7 +2,7 @@
 
 from textvae_corpora.base import Corpus, Options, Split
 from textvae_corpora.encode import encode_examples
-from textvae_corpora.load import load_corpus, load_examples, load_split
+from textvae_corpora.load import load_corpus, load_examples, load_split, load_training
 from textvae_corpora.sources import NAMES, READERS
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "load_corpus",
     "load_examples",
     "load_split",
+    "load_training",
 ]

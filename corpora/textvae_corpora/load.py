@@ -118,6 +118,19 @@ def load_split(
     return split if which == "all" else replace(split, notes=(f"the {which} split of {name}", *split.notes))
 
 
+def load_training(
+    source: str,
+    *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    encoding: str = "utf-8",
+    limit: int | None = None,
+) -> Split:
+    """All of what ``load_corpus`` trains on, with the examples that it would hold out to validate on."""
+    _, table = splits_of(source, Options(text_column, label_column, encoding, limit))
+    return (table.get("train") or table.get("all") or next(iter(table.values())))()
+
+
 def _validation(source: str, options: Options) -> Split:
     _, table = splits_of(source, options)
     return next(table[key] for key in ("all", "valid", "test", "train") if key in table)()

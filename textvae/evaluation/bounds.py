@@ -34,6 +34,8 @@ class Report:
     iw_samples: int = 0
     perplexity_iw: float | None = None
     accuracy: float | None = None  # of the labels that the model tells, where the split has some
+    perplexity_document: float = math.nan  # exp of the mean over the examples of their nats per word
+    empty: int = 0  # examples without a word that the model knows, which that mean leaves out
 
     def to_dict(self) -> dict[str, float | int | None]:
         """The fields by name."""
@@ -57,6 +59,7 @@ def evaluate(
     training = model.training
     model.eval()
     totals, latent, n, units = torch.zeros(4, dtype=torch.float64), LatentStatistics(), 0, 0.0
+    per_word, empty = 0.0, 0  # the sum of each example's nats per word
     right = labelled = 0
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -69,7 +72,10 @@ def evaluate(
             iw, variance = _importance_weighted(model, x, y, q, iw_samples) if iw_samples else (rate, rate)
             totals += torch.stack([t.double().sum().cpu() for t in (distortion, rate, iw, variance)])
             latent.add(q, z[0])
-            units += float(model.likelihood.units(x).sum())
+            words = model.likelihood.units(x).double()
+            per_word += float(((distortion + rate).double() / words)[words > 0].sum())
+            empty += int((words == 0).sum())
+            units += float(words.sum())
             if model.classifier is not None and y is not None:
                 told = model.label_logits(features).argmax(-1)[y >= 0] == y[y >= 0]
                 right, labelled = right + int(told.sum()), labelled + len(told)
@@ -95,6 +101,8 @@ def evaluate(
         iw_samples=iw_samples,
         perplexity_iw=_exp(iw_sum / units) if iw_samples else None,
         accuracy=right / labelled if labelled else None,
+        perplexity_document=_exp(per_word / max(n - empty, 1)),
+        empty=empty,
     )
 
 

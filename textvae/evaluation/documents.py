@@ -15,17 +15,30 @@ COHERENT, DIVERSE = 10, 25  # words of a topic: Lau et al. (2014), Dieng et al. 
 AT_ONCE = 4096  # documents
 
 
+@torch.no_grad()
 def topics(model: Autoencoder) -> Tensor:
-    """The word distribution of each unit of the code [K, V].
+    """The word distribution of each unit of the code [K, V], in evaluation mode: of a document that is all about it.
+
+    Under batch norm the decoder's weights alone do not rank words, since each word's are of a scale of their own.
 
     Raises RequestError for a model with layers between the code and the words, or whose x are not counts.
     """
-    if not (model.decoder.topical and isinstance(model.likelihood, Multinomial)):
+    likelihood = model.likelihood
+    if not (model.decoder.topical and isinstance(likelihood, Multinomial)):
         raise RequestError(
             "This model has no topics: layers of its decoder stand between the code and the words, or it does not "
             "count words. Train one with --recipe documents/prodlda, documents/nvlda, documents/nvdm or documents/vae."
         )
-    return model.likelihood.topics().detach()
+    training = likelihood.training
+    try:
+        return likelihood.eval().topics()
+    finally:
+        likelihood.train(training)
+
+
+def first_words(topics: Tensor, n: int) -> Tensor:
+    """The ids [K, n] of the most probable words of topics [K, V]; of a smaller vocabulary, all of it in order."""
+    return topics.topk(min(n, topics.shape[1])).indices.cpu()
 
 
 @torch.no_grad()
