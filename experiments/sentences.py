@@ -188,16 +188,13 @@ def page() -> str:
     text = [ABOUT, ""]
     for corpus, about in CORPORA.items():
         files = sorted((RESULTS / corpus).glob("*.json"))
-        counted = json.loads(files[0].read_text()) if files else None
-        size = (
-            f" {counted['sentences']:,} sentences, {counted['tokens']:,} tokens with the end symbols."
-            if counted
-            else ""
-        )
-        text += [f"## {corpus}", "", f"{about}.{size}", ""]
+        text += [f"## {corpus}", "", f"{about}.", ""]
         if not files:
             text += ["Not run: none of the rows.", ""]
             continue
+        results = [json.loads(file.read_text()) for file in files]
+        counted = f"{results[0]['sentences']:,} sentences, {results[0]['tokens']:,} tokens"
+        text += [f"{counted} with the end symbols.", ""]
         text += [HEADING, "|---" * 10 + "|"]
         text += [line(corpus, key, row) for key, row in ROWS.items()]
         text += [PUBLISHED[corpus]] if corpus in PUBLISHED else []
@@ -205,7 +202,6 @@ def page() -> str:
         text += [line(corpus, key, row) for key, row in LARGE.items()] + [""]
         if corpus == "ptb" and draw_contexts(corpus):
             text += [f"![KL and perplexity by the context of the convolutions]({FIGURE.name})", ""]
-        results = [json.loads(file.read_text()) for file in files]
         text += ["Commands:", ""] + [f"    {r['command']}" for r in results] + [""]
         text += [f"{file.stem}: {r['note']}\n" for file, r in zip(files, results) if "note" in r]
     return "\n".join(text)
