@@ -78,9 +78,9 @@ def png(pixels: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def save(path: Path, rows: Sequence[Sequence[np.ndarray]], margin: int = MARGIN) -> None:
+def save(path: Path, rows: Sequence[Sequence[np.ndarray]]) -> None:
     """Write rows of pictures uint8 [C, H, W] as one PNG, large enough to be seen, whole or not at all."""
-    write_whole(path, png(canvas(rows, margin, enlargement(rows) if any(rows) else 1)))
+    write_whole(path, png(canvas(rows, MARGIN, enlargement(rows) if any(rows) else 1)))
 
 
 def _image(pixels: np.ndarray) -> Any:

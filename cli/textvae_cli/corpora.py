@@ -16,16 +16,20 @@ def corpora(as_json: options.Json = False) -> None:
     from textvae_corpora.sources import splits_of
 
     rows: list[dict[str, Any]] = []
-    for name in NAMES:
+    for name, named in NAMES.items():
+        row = {"name": name, "about": named.about}
         try:
             splits = [split for split in splits_of(name, Options())[1] if split != "all"]
-            rows.append({"name": name, "present": True, "splits": splits, "why_not": None})
+            rows.append({**row, "present": True, "splits": splits, "why_not": None})
         except RequestError as error:
-            rows.append({"name": name, "present": False, "splits": [], "why_not": str(error)})
+            rows.append({**row, "present": False, "splits": [], "why_not": str(error)})
     if as_json:
         console.document({"corpora": rows})
         return
     table(
-        {"corpus": "left", "here": "left", "": "left"},
-        [(r["name"], "yes" if r["present"] else "no", r["why_not"] or ", ".join(r["splits"])) for r in rows],
+        {"corpus": "left", "here": "left", "what": "left", "splits": "left"},
+        [
+            (r["name"], "yes" if r["present"] else "no", r["about"], r["why_not"] or ", ".join(r["splits"]))
+            for r in rows
+        ],
     )

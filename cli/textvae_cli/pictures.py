@@ -64,17 +64,16 @@ def read(vae: "TextVAE", sources: Sequence[str]) -> "tuple[list[str], list[np.nd
     return [picture.name for picture in found], [picture.pixels for picture in found]
 
 
-def show(rows: "Rows", out: Path | None, quiet: bool = False, margin: int | None = None) -> None:
+def show(rows: "Rows", out: Path | None, quiet: bool = False) -> None:
     """Write rows of pictures uint8 [C, H, W] to ``out``, and unless ``quiet`` show them in a terminal that can."""
     from textvae import pictures
 
-    margin = pictures.MARGIN if margin is None else margin
     if not quiet and can_preview():
-        preview(pictures.canvas(rows, min(margin, 1)))
+        preview(pictures.canvas(rows, margin=1))
     if out is not None:
         with clear_errors(out):
             out.parent.mkdir(parents=True, exist_ok=True)
-        pictures.save(out, rows, margin)
+        pictures.save(out, rows)
         console.say(f"{out}: {counted(sum(map(len, rows)))}")
 
 

@@ -80,7 +80,7 @@ def traverse(
     if drawn:
         width = count if len(wanted) > 1 else len(found)
         rows = [found[i : i + width] for i in range(0, len(found), width)]
-        pictures.show(rows, out, as_json, margin=0 if len(wanted) > 1 else None)
+        pictures.show(rows, out, as_json)
     if as_json:
         texts: list[dict[str, Any]] = [{}] * len(found) if drawn else [{"text": text} for text in found]
         each = [{"values": place, **text, "log_prob": p} for place, text, p in zip(places, texts, log_prob)]

@@ -7,7 +7,7 @@ import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from textvae.errors import RequestError
 from textvae.registry import did_you_mean
@@ -28,22 +28,35 @@ READERS: dict[str, str] = {
 }
 """Suffix of a file (without .gz) -> ``read(path, options) -> Split``; any other suffix is read as lines."""
 
-NAMES: dict[str, str] = {
-    "toy": "textvae_corpora.toy:splits",
-    "digits": "textvae_corpora.digits:splits",
-    "ptb": "textvae_corpora.standard:splits",
-    "yelp": "textvae_corpora.standard:splits",
-    "captions": "textvae_corpora.standard:splits",
-    "tatoeba": "textvae_corpora.standard:splits",
-    "trec": "textvae_corpora.standard:splits",
-    "newsgroups20": "textvae_corpora.standard:splits",
-    "newsgroups20-nvdm": "textvae_corpora.standard:splits",
-    "reuters-r8": "textvae_corpora.standard:splits",
-    "reuters-r52": "textvae_corpora.standard:splits",
-    "mnist": "textvae_corpora.standard:splits",
-    "pokemon": "textvae_corpora.standard:splits",
+
+class Named(NamedTuple):
+    """A corpus that has a name: ``splits(name, argument, options) -> Splits``, and what it holds."""
+
+    entry: str
+    about: str
+
+
+NAMES: dict[str, Named] = {
+    "toy": Named("textvae_corpora.toy:splits", "sentences of a toy grammar; toy:N for N of them"),
+    "digits": Named("textvae_corpora.digits:splits", "1,797 handwritten digits, grey, 8 x 8"),
+    "shapes": Named("textvae_corpora.shapes:splits", "a coloured shape each, 32 x 32; shapes:N for N of them"),
+    "captioned-shapes": Named(
+        "textvae_corpora.shapes:splits",
+        "two shapes each, and how they stand",
+    ),
+    "ptb": Named("textvae_corpora.standard:splits", "Penn Treebank, sentences of newspapers"),
+    "yelp": Named("textvae_corpora.standard:splits", "short reviews and their sentiment"),
+    "captions": Named("textvae_corpora.standard:splits", "captions of photographs (Flickr30k)"),
+    "tatoeba": Named("textvae_corpora.standard:splits", "everyday sentences"),
+    "trec": Named("textvae_corpora.standard:splits", "questions and what they ask for"),
+    "newsgroups20": Named("textvae_corpora.standard:splits", "20 Newsgroups, documents"),
+    "newsgroups20-nvdm": Named("textvae_corpora.standard:splits", "20 Newsgroups as counts of 2,000 words"),
+    "reuters-r8": Named("textvae_corpora.standard:splits", "Reuters news of 8 topics"),
+    "reuters-r52": Named("textvae_corpora.standard:splits", "Reuters news of 52 topics"),
+    "mnist": Named("textvae_corpora.standard:splits", "70,000 handwritten digits, grey, 28 x 28"),
+    "pokemon": Named("textvae_corpora.standard:splits", "792 sprites in colour, 40 x 40"),
 }
-"""Name of a corpus -> ``splits(name, argument, options) -> Splits``; the argument is what follows a colon."""
+"""Name of a corpus -> its function; the argument is what follows a colon."""
 
 
 def resolve(entry: str) -> Callable[..., Any]:
@@ -74,7 +87,7 @@ def splits_of(source: str, options: Options) -> tuple[str, Splits]:
     head, _, argument = source.partition(":")
     name, _, chosen = head.partition("/")
     if name in NAMES:
-        found: Splits = resolve(NAMES[name])(name, argument, options)
+        found: Splits = resolve(NAMES[name].entry)(name, argument, options)
         return source, found if not chosen else {"all": found[_split_of(name, chosen, found)]}
     return source, _elsewhere(source, path, options)
 

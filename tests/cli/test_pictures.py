@@ -103,14 +103,14 @@ def test_traverse(textvae, run, photos):
     assert (tree["dims"], tree["out"]) == ([3, 1], "p.png")
     places = [row["values"] for row in tree["steps"]]
     np.testing.assert_allclose(places, [[a, b] for a in (-2, 0, 2) for b in (-2, 0, 2)], atol=1e-3)
-    assert seen("p.png").size == (192, 192)
+    assert seen("p.png").size == (200, 200)
     line = textvae(*words, "--dims", 2, "--steps", 5, "--range", "-1,1", "--from", "c.png", "--out", "l.png")
     assert [row["values"] for row in json.loads(line.stdout)["steps"]] == [[-1], [-0.5], [0], [0.5], [1]]
     assert seen("l.png").size == (5 * 66 + 2, 68)
     chosen = textvae("traverse", "--model", run, "--out", "c.png")
     assert "what matters most here" in chosen.stderr
     assert chosen.stdout == ""
-    assert seen("c.png").size == (15 * 64, 15 * 64)
+    assert seen("c.png").size == (15 * 66 + 2, 15 * 66 + 2)
 
 
 def test_traverse_sentences(textvae, tiny):

@@ -16,7 +16,7 @@ DATA = os.environ.get("TEXTVAE_DATA")
 
 
 def test_every_entry_resolves():
-    for entry in {*NAMES.values(), *READERS.values()}:
+    for entry in {*(named.entry for named in NAMES.values()), *READERS.values()}:
         assert callable(resolve(entry))
 
 
