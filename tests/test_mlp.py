@@ -22,10 +22,10 @@ def test_log_counts():
     torch.testing.assert_close(MLPEncoder((4,), transform="log1p").inputs(COUNTS), (1 + COUNTS).log())
 
 
-def test_tf_idf_is_of_length_1_and_takes_rare_words_to_say_more():
+def test_tf_idf_has_a_mean_square_of_1_and_takes_rare_words_to_say_more():
     inputs = MLPEncoder((4,), transform="tf_idf", document_frequency=[1.0, 0.5, 0.1, 0.0]).inputs(COUNTS)
     expected = torch.tensor([1 + math.log(2), 0.0, 1 + math.log(10), 0.0])
-    torch.testing.assert_close(inputs, torch.stack([expected / expected.norm(), torch.zeros(4)]))
+    torch.testing.assert_close(inputs, torch.stack([2 * expected / expected.norm(), torch.zeros(4)]))
 
 
 def test_tf_idf_is_refused_without_document_frequencies():
