@@ -64,6 +64,9 @@ def test_wide_canvases_are_averaged():
     assert pictures.narrowed(pixels, 4) is pixels
 
 
-def test_no_picture():
+def test_no_picture_and_too_many(monkeypatch):
+    monkeypatch.setattr(pictures, "LARGEST", 1000)
+    with pytest.raises(RequestError, match="show fewer"):
+        pictures.canvas([numbered(50)])
     with pytest.raises(RequestError, match="no picture"):
         pictures.canvas([[]])

@@ -18,6 +18,8 @@ MARGIN = 2
 """Pixels between the pictures."""
 PAPER = 255
 """What shows between the pictures: white, as the page that they will stand on."""
+LARGEST = 1 << 27
+"""Pixels of a canvas."""
 SEEN, WIDEST = 64, 1600
 """A picture is enlarged to about so many pixels a side, as long as the canvas is not wider than that."""
 
@@ -41,7 +43,10 @@ def canvas(rows: Sequence[Sequence[np.ndarray]], margin: int = MARGIN, times: in
         raise RequestError("There is no picture to show.")
     channels, height, width = first.shape[0], first.shape[1] * times, first.shape[2] * times
     tops = np.cumsum([margin] + [height + margin if row else 2 * margin for row in rows])
-    paper = np.full((tops[-1], max(map(len, rows)) * (width + margin) + margin, channels), PAPER, np.uint8)
+    right = max(map(len, rows)) * (width + margin) + margin
+    if right * tops[-1] > LARGEST:
+        raise RequestError(f"A canvas of {right:,} x {tops[-1]:,} pixels is too large: show fewer pictures.")
+    paper = np.full((tops[-1], right, channels), PAPER, np.uint8)
     for y, row in zip(tops, rows):
         for j, picture in enumerate(row):
             x = margin + j * (width + margin)

@@ -72,25 +72,33 @@ def _pictures(
     vae: "TextVAE", name: str, sources: list[str], samples: int, decoding: "Decoding", out: Path | None, as_json: bool
 ) -> None:
     """Rows of originals, of what the posterior means give back, and of what draws from the posteriors give."""
-    import torch
-
     from textvae_cli import pictures
 
     pictures.check_place(out, "--out pairs.png", as_json)
     names, originals = pictures.read(vae, sources)
-    back = vae.reconstruct(originals, samples, decoding)
+    back: list[list[np.ndarray]] = []
+    for start in range(0, len(originals), CHUNK):
+        back += vae.reconstruct(originals[start : start + CHUNK], samples, decoding)
     rows: list[list[np.ndarray]] = []
     for start in range(0, len(originals), COLUMNS):
         columns = [[x, *each] for x, each in zip(originals, back)][start : start + COLUMNS]
         rows += [*([[]] if rows else []), *map(list, zip(*columns))]
     pictures.show(rows, out, as_json)
     if as_json:
-        with torch.no_grad():
-            x = vae.batch(originals)
-            distortion = -vae.model.log_px(x, vae.model.posterior(x).mean[None])[0]
-        error = (x - vae.batch([each[0] for each in back])).square().flatten(1).sum(1)
         found = [
-            {"picture": each, "distortion": nats, "squared_error": squared}
-            for each, nats, squared in zip(names, distortion.tolist(), error.tolist())
+            {"picture": each, "distortion": nats, "squared_error": float(((x / 255.0 - mean / 255.0) ** 2).sum())}
+            for each, nats, x, (mean, *_) in zip(names, _distortions(vae, originals), originals, back)
         ]
         console.document({"model": name, "out": out and str(out), "reconstructions": found})
+
+
+def _distortions(vae: "TextVAE", originals: "list[np.ndarray]") -> list[float]:
+    """−log p(x|z) at the posterior mean, in nats."""
+    import torch
+
+    found: list[float] = []
+    with torch.no_grad():
+        for start in range(0, len(originals), CHUNK):
+            x = vae.batch(originals[start : start + CHUNK])
+            found += (-vae.model.log_px(x, vae.model.posterior(x).mean[None])[0]).tolist()
+    return found

@@ -1,5 +1,6 @@
 """``textvae traverse``: what changes when one or two dimensions of a code do."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from textvae import TextVAE
 
 STEPS, PLANE = 9, 15
+MOST = 10_000  # pictures
 
 
 def traverse(
@@ -31,6 +33,7 @@ def traverse(
     start: Annotated[
         str | None, typer.Option("--from", metavar="A", help="A sentence or picture, whose code is the rest.")
     ] = None,
+    label: Annotated[str | None, typer.Option("--label", help="Write examples of this class.")] = None,
     decode: options.Decode = options.Method.beam,
     out: options.Png = None,
     seed: options.Seed = None,
@@ -71,11 +74,15 @@ def traverse(
         console.say(f"dimension{'s' * (len(wanted) > 1)} {','.join(map(str, wanted))}: what matters most here")
     count = steps or (PLANE if len(wanted) > 1 else STEPS)
     traversal(z, wanted, [z.new_zeros(1)] * len(wanted))  # dimensions that are not there are told first
+    if count ** len(wanted) > MOST:
+        raise RequestError(
+            f"A plane of {count:,} x {count:,} pictures is too large: --steps {math.isqrt(MOST)} at most."
+        )
     with torch.no_grad():
         prior = vae.model.prior()
         values = [torch.linspace(ends[0], ends[1], count) if ends else quantiles(prior, dim, count) for dim in wanted]
     codes = traversal(z, wanted, values)
-    found, log_prob = vae.write(codes.flatten(0, -2), decoding)
+    found, log_prob = vae.write(codes.flatten(0, -2), decoding, label)
     places = torch.cartesian_prod(*values).view(len(found), -1).tolist()
     if drawn:
         width = count if len(wanted) > 1 else len(found)
@@ -94,8 +101,6 @@ def traverse(
 
 
 def _numbers(text: str | None, option: str, example: str, kind: type[int] | type[float]) -> list[Any]:
-    import math
-
     try:
         found = [kind(part) for part in text.split(",")] if text is not None else []
     except ValueError:

@@ -157,6 +157,8 @@ def test_commands_that_read_a_corpus(textvae, run, photos):
         (["interpolate", "c.png", "--out", "i.png"], "takes two"),
         (["interpolate", "digits:0-1", "c.png", "--out", "i.png"], "3 were named"),
         (["traverse"], "add --out plane.png"),
+        (["traverse", "--dims", "0,1", "--steps", "101", "--out", "p.png"], "--steps 100 at most"),
+        (["traverse", "--dims", "0", "--label", "3", "--out", "p.png"], "cannot be told '3'"),
         (["traverse", "--dims", "x", "--out", "p.png"], "with a comma between"),
         (["traverse", "--dims", "", "--out", "p.png"], "with a comma between"),
         (["traverse", "--dims", "0,99", "--out", "p.png"], "no dimension 99"),
