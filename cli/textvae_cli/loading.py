@@ -103,6 +103,15 @@ def need_code(vae: "TextVAE", name: str) -> None:
         )
 
 
+def _is_picture(text: str) -> bool:
+    """Whether a word names a picture: a file, or one of a corpus by its number."""
+    from textvae_corpora import NAMES
+
+    corpus, _, number = text.rpartition(":")
+    numbered = number.isdigit() and corpus.partition("/")[0].partition(":")[0] in NAMES
+    return numbered or (text.lower().endswith(PICTURES) and Path(text).is_file())
+
+
 def check_sentences(vae: "TextVAE", texts: Sequence[str]) -> None:
     """RequestError for an empty sentence; a line on standard error for what the model does not read of one."""
     from textvae.codecs.bag_of_words import BagOfWordsCodec
@@ -112,7 +121,7 @@ def check_sentences(vae: "TextVAE", texts: Sequence[str]) -> None:
     codec = vae.codec
     for text in texts:
         shown = text if len(text) <= 40 else text[:39] + "…"
-        if text.lower().endswith(PICTURES) and Path(text).is_file():
+        if _is_picture(text):
             raise RequestError(f"{shown} is a picture, and this model reads text. {PICTURE_MODEL}")
         if not text.strip():
             raise RequestError("A sentence is empty: give it at least one word.")

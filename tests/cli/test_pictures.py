@@ -196,6 +196,7 @@ def test_wrong_requests_exit_2_and_write_nothing(textvae, run, photos, words, pa
         (["traverse", "--dims", "0,1"], "along one dimension"),
         (["interpolate", "a.jpg", "b.png"], "a.jpg is a picture, and this model reads text. textvae train FOLDER"),
         (["reconstruct", "a.jpg"], "a.jpg is a picture"),
+        (["reconstruct", "mnist/test:7"], "mnist/test:7 is a picture"),
     ],
 )
 def test_pictures_and_a_model_of_text(textvae, tiny, photos, words, part):
