@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.toys import PICTURES, SENTENCES, raw_of, vae_of
 from textvae.errors import CorruptFolder, RequestError, TextvaeError
 from textvae.latent import index as module
-from textvae.latent.index import CODES, EXAMPLES, HEADER, LOG, Header, Index, Indexing, remove, same_model, thresholds
+from textvae.latent.bits import medians
+from textvae.latent.index import CODES, EXAMPLES, HEADER, LOG, Header, Index, Indexing, remove, same_model
 from textvae.latent.matches import matches
 from textvae.latent.means import Means
 from textvae.latent.shards import fingerprint
@@ -32,6 +33,10 @@ def codes_of(n, size=5, seed=0):
 
 def header_of(size=5, **options):
     return Header("a/model", "f", options.pop("kind", "text"), size, **options)
+
+
+def cuts(z):
+    return tuple(medians(z).tolist())
 
 
 def made(folder, texts, z, header=None, shard=4, append=False, key="a", **options):
@@ -73,9 +78,7 @@ def test_search_finds_the_nearest_and_the_earlier_of_two_alike(binary, k, engine
     monkeypatch.setattr(module, "PIECE", 16)
     z = codes_of(60, 19)
     z[40:50] = z[3]  # many alike
-    index = made(
-        tmp_path / "i", [f"t{i}" for i in range(60)], z, header_of(19, thresholds=thresholds(z) if binary else None)
-    )
+    index = made(tmp_path / "i", [f"t{i}" for i in range(60)], z, header_of(19, thresholds=cuts(z) if binary else None))
     queries = np.concatenate([z[[3, 11]], codes_of(3, 19, 1)])
     for hits, expected in zip(index.search(queries, k), slow(index, queries, k)):
         assert len(hits) == min(k, 60)
@@ -331,7 +334,7 @@ def test_a_full_disk_keeps_what_was_done(tmp_path, monkeypatch):
 
 def test_bits_are_balanced_and_packed():
     z = codes_of(101, 11)
-    header = header_of(11, thresholds=thresholds(z))
+    header = header_of(11, thresholds=cuts(z))
     bits = np.unpackbits(header.stored(z), axis=1)
     assert header.stored(z).shape == (101, 2)
     assert header.row == 2

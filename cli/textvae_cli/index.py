@@ -77,11 +77,18 @@ def index(
 
 
 def _header(vae: "TextVAE", name: str, means: "Means", split: "Split", binary: bool) -> "Header":
-    from textvae.latent.index import Header, sample_rows, thresholds
+    from textvae.latent.bits import medians
+    from textvae.latent.index import Header, sample_rows
     from textvae.latent.shards import fingerprint
+    from textvae.supports import Support
     from textvae_cli.plan import absolute
 
-    cuts = thresholds(means([split.examples[i] for i in sample_rows(len(split.examples))])) if binary else None
+    cuts: tuple[float, ...] | None = None
+    if vae.model.prior.support is Support.BITS:
+        cuts = (0.5,) * vae.settings.model.latent_size
+    elif binary:
+        some = [split.examples[i] for i in sample_rows(len(split.examples))]
+        cuts = tuple(medians(means(some)).tolist())
     shape = vae.codec.dims["input_shape"] if split.kind == "image" else ()
     size, recipe = vae.settings.model.latent_size, vae.settings.recipe
     return Header(absolute(name) or name, fingerprint(vae), split.kind, size, cuts, tuple(shape), recipe)

@@ -17,6 +17,7 @@ import torch
 
 from textvae.errors import CorruptFolder, RequestError
 from textvae.files import write_whole
+from textvae.latent.bits import bits
 from textvae.latent.neighbours import neighbours
 from textvae.latent.shards import SHARD, Table, explained
 
@@ -69,7 +70,7 @@ class Header:
     def stored(self, z: np.ndarray) -> np.ndarray:
         """Codes [N, Z] as they are stored and compared: of length one [N, Z], or packed bits [N, ⌈Z/8⌉]."""
         if self.thresholds is not None:
-            return np.packbits(z > np.array(self.thresholds, np.float32), axis=1)
+            return bits(z, np.array(self.thresholds, np.float32))
         length = np.linalg.norm(z.astype(np.float64), axis=1, keepdims=True)
         return (z / np.maximum(length, 1e-30)).astype(np.float32)
 
@@ -361,11 +362,6 @@ def same_model(index: Index, fingerprint: str, model: str) -> None:
         f"{index.folder} was made by the model {made.model}, and this is {model}: their codes cannot be compared. "
         f"Take --model {made.model}, or index again with --overwrite."
     )
-
-
-def thresholds(z: np.ndarray) -> tuple[float, ...]:
-    """The median of each dimension of codes [N, Z]: bits above it are as often 1 as 0 (Weiss et al. 2008's balance)."""
-    return tuple(np.median(z, axis=0).astype(np.float32).tolist())
 
 
 def sample_rows(n: int, most: int = SHARD) -> list[int]:

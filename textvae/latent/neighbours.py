@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from textvae.errors import RequestError
+from textvae.latent.bits import hamming
 
 METRICS = ("cosine", "euclidean", "hamming")
-ONES = torch.tensor([i.bit_count() for i in range(256)], dtype=torch.uint8)  # of each byte
 
 
 class Neighbour(NamedTuple):
@@ -34,8 +34,10 @@ def neighbours(query: Tensor, codes: Iterable[Tensor], k: int, metric: str = "co
     index = torch.zeros(0, dtype=torch.long, device=query.device)
     seen = 0
     for piece in codes:
-        best = torch.cat([best, _nearness(query, piece.to(query), metric)])
-        index = torch.cat([index, torch.arange(seen, seen + len(piece), device=query.device)])
+        nearness = _nearness(query, piece.to(query), metric)
+        better = nearness > (best[-1] if len(best) == k else -torch.inf)  # of two alike the earlier is kept
+        best = torch.cat([best, nearness[better]])
+        index = torch.cat([index, seen + better.nonzero()[:, 0]])
         seen += len(piece)
         best, order = best.sort(descending=True, stable=True)  # topk does not say which of two alike it takes
         best, index = best[:k], index[order[:k]]
@@ -47,5 +49,5 @@ def _nearness(query: Tensor, piece: Tensor, metric: str) -> Tensor:
     if metric == "cosine":
         return F.normalize(piece, dim=-1) @ F.normalize(query, dim=-1)
     if metric == "hamming":
-        return -ONES.to(piece.device)[(piece ^ query).long()].sum(-1, dtype=torch.float)
+        return -torch.from_numpy(hamming(query[None].cpu().numpy(), piece.cpu().numpy())[0]).float()
     return -(piece - query).norm(dim=-1)
