@@ -1,8 +1,8 @@
 """``textvae search``: what an index holds that is nearest to a query."""
 
+import os
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
     from textvae.latent.index import Example, Hit, Index
 
 FIRST_WORDS = 60  # characters of a document that has no name
+COLUMNS = 12  # hits beside one another on the sheet of pictures
 LONGEST = 400  # characters of a sentence that is shown
 
 
 def search(
     words: Annotated[
-        list[str], typer.Argument(metavar="IDX QUERY…", help="Index and queries; - reads queries from standard input.")
+        list[str],
+        typer.Argument(metavar="[IDX] QUERY…", help="Index and queries; - reads queries from standard input."),
     ],
     k: Annotated[int, typer.Option("-k", min=1, max=1_000_000, help="Hits of each query.")] = 10,
+    out: options.Png = None,
     model: options.Model = None,
     device: options.Device = "cpu",
     as_json: options.Json = False,
@@ -31,12 +34,18 @@ def search(
 
     IDX is made by textvae index, and remembers its model. A query is a text, or the file of a picture. Codes are
     compared by cosine, binary ones by the bits that differ. Of a document, the words are shown that bring it
-    nearest to the query: those without which the cosine would fall most.
+    nearest to the query: those without which the cosine would fall most. A query alone is searched for in the
+    documentation of the Python that is installed.
     """
-    place, *queries = words
-    from textvae.latent.index import Index, same_model
+    from textvae.latent.index import Index, is_index, same_model
     from textvae.latent.shards import fingerprint
 
+    place, *queries = words
+    if not queries and not is_index(place) and not place.endswith(".idx") and not os.path.exists(place):
+        from textvae_cli import python_docs
+
+        queries, (place, made_by) = [place], python_docs.index()
+        model = model or made_by
     index = Index.open(place)
     if not queries:
         raise RequestError(f'Say what to search for: textvae search {place} "a query".')
@@ -50,26 +59,33 @@ def search(
         console.say(f"note: {place} waits for {index.missing:,} more examples; {len(index):,} are searched")
     if k > len(index):
         console.say(f"note: {place} holds {len(index):,} examples: that many hits at most")
+    shown: Sequence[Any] = queries
     if index.header.kind == "image":
-        z = vae.encode(_pictures(queries))
+        from textvae_cli import pictures
+
+        if out is not None:
+            pictures.check_place(out, "--out hits.png", as_json)
+        _, shown = pictures.read(vae, queries)
     else:
+        loading.need_no_pictures(name, {"--out": out})
         _check(vae, queries)
-        z = vae.encode(queries)
+    z = vae.encode(shown)
     found = index.search(z.cpu().numpy(), k)
     from textvae.latent.matches import matches
 
-    shown = []
+    answers = []
     for query, code, hits in zip(queries, z, found):
         examples = [(hit, index[hit.row]) for hit in hits]
-        rows = [(hit, one, matches(vae, code, one.text) if one.text else []) for hit, one in examples]
-        shown.append((query, rows))
+        answers.append((query, [(hit, one, matches(vae, code, one.text) if one.text else []) for hit, one in examples]))
+    if index.header.kind == "image":
+        pictures.show(_sheet(shown, [[one.picture for _, one, _ in rows] for _, rows in answers]), out, as_json)
     if as_json:
         facts = {"index": place, "model": name, "metric": index.header.metric}
-        tree = [{"query": query, "hits": [_tree(*row) for row in rows]} for query, rows in shown]
+        tree = [{"query": query, "hits": [_tree(*row) for row in rows]} for query, rows in answers]
         console.document({**facts, "results": tree})
         return
-    for query, rows in shown:
-        _print(index, query if len(shown) > 1 else None, rows)
+    for query, rows in answers:
+        _print(index, query if len(answers) > 1 else None, rows)
 
 
 def _model(index: "Index", model: str | None, device: str) -> "tuple[str, TextVAE]":
@@ -99,12 +115,14 @@ def _check(vae: "TextVAE", queries: Sequence[str]) -> None:
     loading.check_sentences(vae, queries)
 
 
-def _pictures(paths: Sequence[str]) -> list[Any]:
-    """The pictures of those files, uint8 [C, H, W]."""
-    from textvae_corpora import Options
-    from textvae_corpora.picture_folder import read
-
-    return [read(Path(path).parent, [Path(path)], Options()).examples[0] for path in paths]
+def _sheet(queries: Sequence[Any], hits: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """A row a query: the picture, a gap, and what was found, in as many rows as it takes."""
+    gap = queries[0] * 0 + 255
+    rows = []
+    for query, found in zip(queries, hits):
+        for start in range(0, len(found), COLUMNS):
+            rows.append([gap if start else query, gap, *found[start : start + COLUMNS]])
+    return rows
 
 
 def _tree(hit: "Hit", one: "Example", words: list[str]) -> dict[str, Any]:

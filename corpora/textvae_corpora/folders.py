@@ -102,7 +102,10 @@ def read_documents(folder: Path, files: list[Path], options: Options) -> Split:
             yield [_document(path, options.encoding)], None if labels is None else [labels[i]]
 
     content = digest([(str(p.relative_to(folder)), file_hash(p)) for p in files], labels, options.encoding)
-    return store(content, options, rows, "document", f"no documents found in {folder}: its files are blank")
+    split = store(content, options, rows, "document", f"no documents found in {folder}: its files are blank")
+    if len(split.examples) < len(files):  # blank ones were left out, and which is not known
+        return split
+    return replace(split, names=[str(path.relative_to(folder)) for path in files])
 
 
 def _document(path: Path, encoding: str) -> str:

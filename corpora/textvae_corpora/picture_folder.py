@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,9 +32,9 @@ def read(folder: Path, files: list[Path], options: Options) -> Split:
     names = folder_labels(folder, files)
     files = files[: options.limit]
     array, notes = gather(folder, len(files), lambda i: opened_picture(files[i]), options)
-    return split_of(
-        array, folder, options, None if names is None else [str(name) for name in names[: len(files)]], notes
-    )
+    labels = None if names is None else [str(name) for name in names[: len(files)]]
+    shown = [path.relative_to(folder).as_posix() for path in files]
+    return replace(split_of(array, folder, options, labels, notes), names=shown)
 
 
 def gather(where: Path | str, count: int, open_: Open, options: Options) -> tuple[np.ndarray, list[str]]:

@@ -13,9 +13,9 @@ import sys
 import sysconfig
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from textvae.errors import RequestError
 from textvae_corpora.base import Options, Split, Splits, digest
@@ -62,9 +62,28 @@ def splits(name: str, argument: str, options: Options) -> Splits:
             yield [one.text for one in found], [one.name.partition(".")[0] for one in found]
 
         version = digest("python-docs", _FORMAT, sys.version, platform.machine(), sysconfig.get_path("stdlib"))
-        return store(version, options, rows, "document", "this Python has no documentation: it was stripped")
+        split = store(version, options, rows, "document", "this Python has no documentation: it was stripped")
+        return replace(split, names=_Names(split.examples))
 
     return {"all": read}
+
+
+class _Names(Sequence[str]):
+    """The dotted names that texts begin with."""
+
+    def __init__(self, texts: Sequence[str]):
+        self.texts = texts
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        found = self.texts[index]
+        return found.partition(":")[0] if isinstance(found, str) else [text.partition(":")[0] for text in found]
 
 
 def entries() -> Iterator[Entry]:
@@ -110,10 +129,10 @@ def _source(name: str, path: Path) -> Iterator[Entry]:
     except (OSError, SyntaxError, ValueError, RecursionError):
         return
     module = _of_node(name, tree)
-    borrowed = [one for node in tree.body if isinstance(node, ast.ImportFrom) for one in _borrowed(name, node)]
+    borrowed = [one for node in _imports(tree.body) for one in _borrowed(name, node)]
     doc = "\n".join([module.doc, *(one.doc for one in borrowed if one.name == name)]).strip()
-    named = {one.name for one in module.inside}
-    yield Entry(name, doc, inside=[*module.inside, *(one for one in borrowed if one.name not in {name, *named})])
+    inside = {one.name: one for one in (*borrowed, *module.inside) if one.name != name}
+    yield Entry(name, doc, inside=list(inside.values()))
 
 
 def _of_node(name: str, node: _Definition) -> Entry:
@@ -124,6 +143,15 @@ def _of_node(name: str, node: _Definition) -> Entry:
     kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     parts = [one for one in node.body if isinstance(one, kinds) and not one.name.startswith("_")]
     return Entry(name, doc, inside=[_of_node(f"{name}.{one.name}", one) for one in parts])
+
+
+def _imports(body: Sequence[ast.stmt]) -> Iterator[ast.ImportFrom]:
+    """Those that are run with the module, also where it first tries whether they are there."""
+    for node in body:
+        if isinstance(node, ast.ImportFrom):
+            yield node
+        elif isinstance(node, ast.Try | ast.If):
+            yield from _imports(node.body)
 
 
 def _borrowed(name: str, node: ast.ImportFrom) -> Iterator[Entry]:

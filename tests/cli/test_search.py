@@ -190,3 +190,57 @@ def test_a_killed_run_goes_on_with_the_same_bytes(textvae, documents, monkeypatc
     for name in os.listdir("i"):
         with open(f"i/{name}", "rb") as one, open(f"whole/{name}", "rb") as other:
             assert one.read() == other.read()
+
+
+@pytest.fixture
+def few_docs(tmp_path, monkeypatch):
+    """A Python with little documentation, and a cache of its own."""
+    from textvae_corpora import python_docs
+
+    texts = {"csv": "Read a csv file.", "csv.reader": "Rows of a csv file.", "gzip": "Compress files.", "math": "Root."}
+    found = [python_docs.Entry(name, doc) for name, doc in texts.items()] * 8
+    monkeypatch.setattr(python_docs, "entries", lambda: iter(found))
+    monkeypatch.setattr(python_docs, "_FORMAT", "few")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_a_query_alone_is_searched_for_in_the_documentation_of_python(textvae, few_docs, tmp_path):
+    done = textvae("search", "read a csv file", "-k", "16")
+    assert done.exit_code == 0, done.stderr
+    assert "first use" in done.stderr
+    names = [line.split("\t")[1] for line in done.stdout.splitlines()]
+    assert names[0] in ("csv", "csv.reader")
+    again = textvae("search", "read a csv file", "-k", "16")
+    assert again.stdout == done.stdout
+    assert "first use" not in again.stderr
+    [place] = (tmp_path / "cache" / "textvae").iterdir()
+    assert {path.name for path in place.iterdir()} <= {"LOCK", "index", "model"}
+    os.truncate(place / "index" / "codes.bin", 3)  # a damaged one is made again
+    again = textvae("search", "read a csv file", "-k", "16")
+    assert (again.exit_code, again.stdout) == (0, done.stdout)
+    assert "first use" in again.stderr
+    assert textvae("search", "слово").exit_code == 2
+    assert textvae("search", "x" * 5000).exit_code == 2
+    assert "gzip" in textvae("search", "-", "-k", "9", input="compress").stdout
+
+
+def test_what_looks_like_an_index_is_no_query(textvae, few_docs, tmp_path):
+    (tmp_path / "folder").mkdir()
+    for place, part in (("missing.idx", "is not there"), ("folder", "is not an index")):
+        done = textvae("search", place)
+        assert done.exit_code == 2
+        assert part in done.stderr
+
+
+def test_found_pictures_stand_on_a_sheet(textvae, pictures, tmp_path):
+    from PIL import Image
+
+    assert textvae("index", pictures / "p.npy", "--out", "i", "--model", pictures / "run").exit_code == 0
+    query = f"{pictures / 'p.npy'}:3"
+    done = textvae("search", "i", query, "-k", "2", "--out", "hits.png")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "1.000\tpicture 3"
+    with Image.open("hits.png") as image:
+        assert image.size[0] > 3 * image.size[1]
+    for words in (["i", query, "--out", "hits.txt"], ["i", "a text"], ["i", query, "--out", "."]):
+        assert textvae("search", *words).exit_code == 2

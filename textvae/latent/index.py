@@ -345,7 +345,7 @@ def _writing(folder: Path) -> Iterator[None]:
 
 def is_index(folder: str | Path) -> bool:
     """Whether an index was begun there."""
-    return (Path(folder) / HEADER).is_file()
+    return os.path.isfile(os.path.join(folder, HEADER))  # a query may be too long for a name, which pathlib minds
 
 
 def same_model(index: Index, fingerprint: str, model: str) -> None:
@@ -395,7 +395,7 @@ def _by_torch(query: np.ndarray, codes: np.ndarray, k: int, metric: str) -> list
 
 def _header(folder: Path) -> Header:
     if not is_index(folder):
-        what = "is not an index" if folder.exists() else "is not there"
+        what = "is not an index" if os.path.exists(folder) else "is not there"
         raise RequestError(f"{folder} {what}. Make one: textvae index FILE --out {folder}.")
     try:
         with (folder / HEADER).open("rb") as file:
