@@ -8,10 +8,12 @@ from typing import Any
 
 from textvae.errors import RequestError
 from textvae.recipes import load_recipe
-from textvae.settings import Settings, read_toml
+from textvae.settings import Settings, TrainSettings, read_toml
 
 DEFAULTS = {"text": "sentences/lstm", "image": "images/vae"}
 CHANGEABLE = {"train.epochs", "train.steps", "train.minutes", "train.device"}
+LENGTH = ("train.epochs", "train.steps", "train.minutes")
+FEWEST_STEPS = 1_000  # that a recipe's epochs come to: a small corpus is read more often
 PLACE = {"corpus.source", "corpus.valid"}  # a corpus may have moved; the trainer compares what is in it
 
 
@@ -48,6 +50,12 @@ class Request:
             settings = settings.override({"objective.name": "target_rate", "objective.rate": self.rate})
         return settings
 
+    @property
+    def says_how_long(self) -> bool:
+        """Whether the user asked for a length of the run."""
+        written = flat(read_toml(self.config)) if self.config else {}
+        return any(key in given for key in LENGTH for given in (written, self.assignments, self.flags))
+
     def resumed(self, settings: Settings, run: Path) -> tuple[Settings, bool]:
         """The settings of a run that goes on, and whether its length changed.
 
@@ -65,6 +73,14 @@ class Request:
                 "--steps, --minutes and --device only. Leave that out, or begin a new run with another --out."
             )
         return new, bool(changed & CHANGEABLE - {"train.device"})
+
+
+def long_enough(train: TrainSettings, steps_of_epoch: int) -> TrainSettings:
+    """At least ``FEWEST_STEPS`` steps, evaluated less often than each epoch where an epoch has few."""
+    if train.steps or train.epochs * steps_of_epoch >= FEWEST_STEPS:
+        return train
+    every = train.evaluate_every or max(steps_of_epoch, FEWEST_STEPS // 20)
+    return train.model_copy(update={"epochs": -(-FEWEST_STEPS // steps_of_epoch), "evaluate_every": every})
 
 
 def flat(tree: Mapping[str, Any]) -> dict[str, Any]:

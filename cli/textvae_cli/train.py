@@ -104,6 +104,13 @@ def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list
         console.say(f"{corpus.name}: {note}")
     with waiting("preparing"):
         ready = session.prepare(settings, corpus, None, console.say)
+    if not request.says_how_long:
+        asked = settings.train.epochs
+        settings.train = plan.long_enough(settings.train, len(ready.train.plan(0)))
+        if settings.train.epochs > asked:
+            console.say(
+                f"{corpus.name} is small: {settings.train.epochs:,} passes over it, not {asked}; --epochs N sets it"
+            )
     place = out or plan.default_out(loading.RUNS, settings.corpus.source, settings)
     with session.begun(place, ready, words) as run:
         console.say(f"run: {place}")

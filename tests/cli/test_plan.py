@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from textvae.errors import RequestError
-from textvae_cli.plan import Request, default_out, run_to_resume
+from textvae_cli.plan import FEWEST_STEPS, Request, default_out, long_enough, run_to_resume
 
 
 @pytest.fixture
@@ -103,3 +103,17 @@ def test_no_run_to_resume(tmp_path):
         run_to_resume(None, tmp_path)
     with pytest.raises(RequestError, match="no run"):
         run_to_resume(tmp_path / "x", tmp_path)
+
+
+def test_a_small_corpus_is_read_more_often_unless_the_user_says_how_long(config):
+    train = Request().settings().train
+    longer = long_enough(train, steps_of_epoch=2)
+    assert longer.epochs * 2 == FEWEST_STEPS
+    assert longer.evaluate_every == 50
+    assert long_enough(train, steps_of_epoch=FEWEST_STEPS) is train
+    assert not Request(config=config).says_how_long
+    for key in ("train.epochs", "train.steps", "train.minutes"):
+        assert Request(flags={key: 1}).says_how_long
+        assert Request(assignments={key: 1}).says_how_long
+    config.write_text("[train]\nepochs = 3\n")
+    assert Request(config=config).says_how_long
