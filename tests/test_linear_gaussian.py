@@ -15,7 +15,7 @@ from textvae.corruptions.base import NoCorruption
 from textvae.decoders import Decoder
 from textvae.encoders import Encoder
 from textvae.evaluation.bounds import evaluate
-from textvae.evaluation.latent import LatentStatistics
+from textvae.evaluation.latent import LatentStatistics, densities
 from textvae.likelihoods import Likelihood
 from textvae.objectives.base import kl
 from textvae.objectives.elbo import ELBO
@@ -218,3 +218,13 @@ def test_gradients_do_not_flow_in_an_evaluation():
     evaluate(model, batches(x), 2)
     assert seen
     assert not any(seen)
+
+
+@pytest.mark.parametrize("scale", [0.01, 1.0, 20.0])
+def test_densities_under_many_posteriors_are_each_ones_own(scale):
+    posteriors = [Independent(Normal(30 + torch.randn(n, 5), scale * (torch.rand(n, 5) + 0.5)), 1) for n in (3, 4)]
+    z = torch.cat([q.sample() for q in posteriors])
+    expected = torch.cat([q.log_prob(z[:, None]) for q in posteriors], -1)
+    torch.testing.assert_close(densities(posteriors)(z).float(), expected, atol=2e-3, rtol=1e-4)
+    flow = MultivariateNormal(torch.zeros(4, 5), torch.eye(5))
+    torch.testing.assert_close(densities([flow])(z), flow.log_prob(z[:, None]))
