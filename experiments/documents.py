@@ -28,10 +28,11 @@ import torch
 from scipy.sparse import csr_matrix
 
 from textvae.assembly import fit_codec
-from textvae.batching import ListExamples
-from textvae.evaluation.documents import COHERENT, DIVERSE, diversity, first_words, npmi, unigram_perplexity
+from textvae.batching import Batches, ListExamples
+from textvae.evaluation.documents import COHERENT, DIVERSE, codes, diversity, first_words, npmi, unigram_perplexity
 from textvae.evaluation.retrieval import retrieval
 from textvae.settings import Part
+from textvae.text_vae import TextVAE
 from textvae_corpora import load_corpus, load_split, load_training
 from textvae_corpora.labels import renumber
 
@@ -60,13 +61,26 @@ class Row(NamedTuple):
     name: str
     recipe: str
     settings: dict[str, Any] = {}  # noqa: RUF012
+    cut: bool = False  # real-valued codes, cut at the medians of the training documents' to make bits
 
 
+DEEP = "2000-500-250-125"
 ROWS = {
     "nvdm": Row("NVDM, 50 units (Miao 2016)", "nvdm"),
     "vae": Row("multinomial VAE, 50 units, flow prior", "vae"),
     "prodlda": Row("ProdLDA, 50 topics (Srivastava & Sutton 2017)", "prodlda"),
     "nvlda": Row("NVLDA, 50 topics (Srivastava & Sutton 2017)", "nvlda"),
+    "autoencoder-10": Row(f"autoencoder {DEEP}-10, RBMs first (Hinton & Salakhutdinov 2006)", "autoencoder"),
+    "autoencoder-10-random": Row("the same from random weights", "autoencoder", {"objective.share": 0.0}),
+    "spherical-10": Row("denoising autoencoder on the sphere, 10 dimensions", "spherical"),
+    "spherical-128": Row("the same, 128 dimensions", "spherical", {"model.latent_size": 128}),
+    "hashing-32": Row("semantic hashing, 32 bits", "semantic_hashing", {"model.latent_size": 32}),
+    "hashing-64": Row("semantic hashing, 64 bits", "semantic_hashing", {"model.latent_size": 64}),
+    "hashing-128": Row("semantic hashing, 128 bits", "semantic_hashing"),
+    "nash-32": Row("NASH, 32 bits (Shen 2018)", "nash", {"model.latent_size": 32}),
+    "nash-128": Row("NASH, 128 bits (Shen 2018)", "nash"),
+    "vdsh-32": Row("VDSH, 32 bits (Chaidaroon & Fang 2017)", "vdsh", {"model.latent_size": 32}, cut=True),
+    "vdsh-128": Row("VDSH, 128 bits (Chaidaroon & Fang 2017)", "vdsh", cut=True),
 }
 
 
@@ -119,17 +133,37 @@ def nmf(train: Counts, test: Counts, seed: int) -> Fitted:
     return Fitted(codes, model.transform(weights.transform(test.counts)), model.components_)
 
 
-def lsa(size: int) -> Callable[[Counts, Counts, int], Fitted]:
-    """Latent semantic analysis of tf-idf in ``size`` dimensions."""
+def lsa(size: int, weighting: str = "tf-idf") -> Callable[[Counts, Counts, int], Fitted]:
+    """Latent semantic analysis in ``size`` dimensions, of counts, of log(1 + n) or of tf-idf."""
 
     def fit(train: Counts, test: Counts, seed: int) -> Fitted:
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfTransformer
 
         weights = TfidfTransformer(sublinear_tf=True).fit(train.counts)
+        weigh = {"counts": lambda x: x, "log": lambda x: x.log1p(), "tf-idf": weights.transform}[weighting]
         model = TruncatedSVD(size, random_state=seed)
-        codes = model.fit_transform(weights.transform(train.counts))
-        return Fitted(codes, model.transform(weights.transform(test.counts)))
+        codes = model.fit_transform(weigh(train.counts))
+        return Fitted(codes, model.transform(weigh(test.counts)))
+
+    return fit
+
+
+def itq(size: int, rounds: int = 50) -> Callable[[Counts, Counts, int], Fitted]:
+    """Iterative quantisation of LSA: a rotation that brings codes near to bits (Gong & Lazebnik 2011, §3.2)."""
+
+    def fit(train: Counts, test: Counts, seed: int) -> Fitted:
+        reduced = lsa(size)(train, test, seed)
+        assert reduced.train is not None
+        assert reduced.test is not None
+        centre = reduced.train.mean(0)
+        codes = reduced.train - centre
+        rotation = np.linalg.qr(np.random.default_rng(seed).standard_normal((size, size)))[0]
+        for _ in range(rounds):
+            u, _, v = np.linalg.svd(np.sign(codes @ rotation).T @ codes)
+            rotation = (u @ v).T
+        stored, asked = ((x @ rotation > 0).astype(np.float32) for x in (codes, reduced.test - centre))
+        return Fitted(stored, asked, distance="hamming")
 
     return fit
 
@@ -141,6 +175,13 @@ BASELINES = {
     "lsa-10": Baseline("LSA of tf-idf, 10 dimensions", lsa(10)),
     "lsa-50": Baseline("LSA of tf-idf, 50 dimensions", lsa(50)),
     "lsa-128": Baseline("LSA of tf-idf, 128 dimensions", lsa(128)),
+    "lsa-log-10": Baseline("LSA of log(1 + n), 10 dimensions", lsa(10, "log")),
+    "lsa-log-128": Baseline("LSA of log(1 + n), 128 dimensions", lsa(128, "log")),
+    "lsa-counts-10": Baseline("LSA of counts, 10 dimensions", lsa(10, "counts")),
+    "lsa-counts-128": Baseline("LSA of counts, 128 dimensions", lsa(128, "counts")),
+    "itq-32": Baseline("LSA of tf-idf + ITQ, 32 bits (Gong & Lazebnik 2011)", itq(32), random=True),
+    "itq-64": Baseline("LSA of tf-idf + ITQ, 64 bits", itq(64), random=True),
+    "itq-128": Baseline("LSA of tf-idf + ITQ, 128 bits", itq(128), random=True),
 }
 PUBLISHED = {
     "newsgroups20-nvdm": """\
@@ -192,7 +233,28 @@ def run_row(corpus: str, key: str, seed: int, out: Path) -> dict[str, Any]:
     spent = _spent() - before
     found = json.loads(textvae("evaluate", f"{corpus}/test", "--model", str(place), "--json"))
     del found["model"]
+    if row.cut:
+        found |= _cut(corpus, place)
     return {"command": shlex.join(["textvae", *words]), "cpu_seconds": spent, **found, **_topics(place)}
+
+
+def _cut(corpus: str, place: Path) -> dict[str, float]:
+    """Retrieval by bits: what is over the median of the training documents' codes, in each dimension."""
+    train, test, _ = counts_of(corpus)
+    vae = TextVAE.from_pretrained(place)
+    stored, asked = (
+        codes(vae.model, Batches(ListExamples(split.bags), vae.codec.collate, 512, shuffle=False))
+        for split in (train, test)
+    )
+    at = stored.median(0).values
+    return _found((asked > at).float(), test, (stored > at).float(), train, "hamming")
+
+
+def _found(asked: torch.Tensor, test: Counts, stored: torch.Tensor, train: Counts, distance: str) -> dict[str, float]:
+    """The figures of retrieval."""
+    sought, known = (torch.from_numpy(np.ascontiguousarray(split.labels)) for split in (test, train))
+    result = retrieval(asked, sought, stored, known, distance)
+    return {f"precision_at_{k}": share for k, share in result.precision.items()} | {"map": result.map}
 
 
 def _topics(place: Path) -> dict[str, Any]:
@@ -219,10 +281,8 @@ def run_baseline(corpus: str, key: str, seed: int) -> dict[str, Any]:
     if fitted.perplexity is not None:
         found["perplexity"] = fitted.perplexity
     if fitted.train is not None and fitted.test is not None:
-        codes, labels = (torch.from_numpy(np.ascontiguousarray(x)) for x in (fitted.test, test.labels))
-        stored, known = (torch.from_numpy(np.ascontiguousarray(x)) for x in (fitted.train, train.labels))
-        result = retrieval(codes, labels, stored, known, fitted.distance)
-        found |= {f"precision_at_{k}": share for k, share in result.precision.items()} | {"map": result.map}
+        asked, stored = (torch.from_numpy(np.ascontiguousarray(x)) for x in (fitted.test, fitted.train))
+        found |= _found(asked, test, stored, train, fitted.distance)
     if fitted.topics is not None:
         topics = torch.from_numpy(fitted.topics)
         first = first_words(topics, COHERENT)
