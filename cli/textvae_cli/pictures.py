@@ -11,6 +11,8 @@ from textvae.errors import RequestError
 from textvae.files import clear_errors, write_whole
 from textvae_cli import console, loading
 
+LEGIBLE = 16  # characters that a picture needs in a terminal
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -98,6 +100,11 @@ def can_preview() -> bool:
     """Whether standard output is a terminal with colours."""
     dull = os.environ.get("TERM", "") in ("", "dumb") or bool(os.environ.get("NO_COLOR"))
     return sys.stdout.isatty() and not dull
+
+
+def beside(most: int, out: Path | None) -> int:
+    """How many pictures stand beside one another: ``most`` in a file, and what the terminal has room for."""
+    return most if out is not None else min(most, max(2, shutil.get_terminal_size().columns // LEGIBLE))
 
 
 def preview(pixels: "np.ndarray") -> None:

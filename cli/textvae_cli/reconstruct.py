@@ -80,8 +80,9 @@ def _pictures(
     for start in range(0, len(originals), CHUNK):
         back += vae.reconstruct(originals[start : start + CHUNK], samples, decoding)
     rows: list[list[np.ndarray]] = []
-    for start in range(0, len(originals), COLUMNS):
-        columns = [[x, *each] for x, each in zip(originals, back)][start : start + COLUMNS]
+    width = pictures.beside(COLUMNS, out)
+    for start in range(0, len(originals), width):
+        columns = [[x, *each] for x, each in zip(originals, back)][start : start + width]
         rows += [*([[]] if rows else []), *map(list, zip(*columns))]
     pictures.show(rows, out, as_json)
     if as_json:

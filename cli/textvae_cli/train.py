@@ -10,6 +10,8 @@ from textvae.errors import RequestError
 from textvae_cli import console, loading, options
 from textvae_cli.signals import Stopping
 
+PICTURES = "digits"  # what a recipe of pictures is trained on, if nothing is named
+
 if TYPE_CHECKING:
     from textvae.run_folder import RunFolder
     from textvae_cli.plan import Request
@@ -95,6 +97,9 @@ def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list
 
     if out is not None:
         session.check_place(out)
+    if not settings.corpus.source and settings.codec.name == "pixels":
+        settings.corpus.source = PICTURES
+        console.say(f"corpus: {PICTURES}, which come with scikit-learn; name a FOLDER to train on your own pictures")
     settings.train = resolve(settings.train)
     with waiting(f"reading {settings.corpus.source}"):
         corpus = session.read_corpus(settings.corpus)

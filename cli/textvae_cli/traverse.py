@@ -72,7 +72,8 @@ def traverse(
     if not wanted:
         wanted = _most_sensitive(vae, z, 2 if drawn else 1)
         console.say(f"dimension{'s' * (len(wanted) > 1)} {','.join(map(str, wanted))}: what matters most here")
-    count = steps or (PLANE if len(wanted) > 1 else STEPS)
+    usual = PLANE if len(wanted) > 1 else STEPS
+    count = steps or (pictures.beside(usual, out) if drawn else usual)
     traversal(z, wanted, [z.new_zeros(1)] * len(wanted))  # dimensions that are not there are told first
     if count ** len(wanted) > MOST:
         raise RequestError(

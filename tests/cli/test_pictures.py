@@ -122,6 +122,16 @@ def test_traverse_sentences(textvae, tiny):
     assert [line.split("\t")[0] for line in shown] == ["0.00", "1.00"]
 
 
+def test_a_recipe_of_pictures_needs_no_corpus(textvae, tmp_path):
+    done = textvae("train", "--recipe", "images/vae", "--steps", 2, "--size", 6, "--threads", 1)
+    assert done.exit_code == 0, done.stderr
+    assert "corpus: digits" in done.stderr
+    assert "next: textvae sample -n 64 --grid samples.png" in done.stdout
+    assert textvae("sample", "--grid", "g.png").exit_code == 0  # of the newest run
+    assert seen("g.png").mode == "L"
+    assert "Say what to train on" in textvae("train").stderr
+
+
 def test_commands_that_read_a_corpus(textvae, run, photos):
     done = textvae("evaluate", ".", "--model", run, "--json")
     assert done.exit_code == 0, done.stderr
