@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 VARIABLE = "TEXTVAE_MODEL"
-PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp")
 PICTURE_MODEL = "textvae train FOLDER, or textvae train digits, makes a model of pictures; --model names one."
 
 
@@ -106,10 +105,11 @@ def need_code(vae: "TextVAE", name: str) -> None:
 def _is_picture(text: str) -> bool:
     """Whether a word names a picture: a file, or one of a corpus by its number."""
     from textvae_corpora import NAMES
+    from textvae_corpora.picture_file import SUFFIXES
 
     corpus, _, number = text.rpartition(":")
     numbered = number.isdigit() and corpus.partition("/")[0].partition(":")[0] in NAMES
-    return numbered or (text.lower().endswith(PICTURES) and Path(text).is_file())
+    return numbered or (text.lower().endswith(SUFFIXES) and Path(text).is_file())
 
 
 def check_sentences(vae: "TextVAE", texts: Sequence[str]) -> None:

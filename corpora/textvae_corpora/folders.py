@@ -57,7 +57,8 @@ def split_files(folder: Path, options: Options, prefix: str = "") -> Splits:
 
     found: dict[str, Callable[[], Split]] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.name.startswith(prefix):
+        picture = path.suffix.lower() in picture_file.SUFFIXES  # train.png is a picture of a train
+        if path.is_file() and path.name.startswith(prefix) and not picture:
             stem, _, suffix = path.name[len(prefix) :].partition(".")
             if stem in _SPLITS and f".{suffix.removesuffix('.gz')}" in READERS:
                 found.setdefault(_SPLITS[stem], functools.partial(reader_of(path), path, options))

@@ -37,6 +37,12 @@ def read(folder: Path, files: list[Path], options: Options) -> Split:
     return replace(split_of(array, folder, options, labels, notes), names=shown)
 
 
+def read_file(path: Path, options: Options) -> Split:
+    """The picture of one file."""
+    array, notes = gather(path, 1, lambda _: opened_picture(path), options)
+    return split_of(array, path, options, None, notes)
+
+
 def gather(where: Path | str, count: int, open_: Open, options: Options) -> tuple[np.ndarray, list[str]]:
     """Pictures uint8 [N, C, H, W], grey if all are grey, and notes of what was done to them.
 
@@ -89,7 +95,7 @@ def _size(sizes: Counter[tuple[int, int]], asked: tuple[int, int] | None) -> tup
     if only == wanted:
         return wanted, []
     low, high = min(sizes, key=lambda size: size[0] * size[1]), max(sizes, key=lambda size: size[0] * size[1])
-    were = f"are {_shown(low)}" if only else f"have {len(sizes):,} sizes, from {_shown(low)} to {_shown(high)}"
+    were = f"are {_shown(low)} each" if only else f"have {len(sizes):,} sizes, from {_shown(low)} to {_shown(high)}"
     another = "" if asked else "; --size N takes another size"
     return wanted, [f"the pictures {were}: scaled and cropped to {_shown(wanted)}{another}"]
 

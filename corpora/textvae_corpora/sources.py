@@ -25,6 +25,12 @@ READERS: dict[str, str] = {
     ".npy": "textvae_corpora.arrays:read",
     ".npz": "textvae_corpora.arrays:read",
     "-ubyte": "textvae_corpora.idx:read",
+    ".png": "textvae_corpora.picture_folder:read_file",
+    ".jpg": "textvae_corpora.picture_folder:read_file",
+    ".jpeg": "textvae_corpora.picture_folder:read_file",
+    ".gif": "textvae_corpora.picture_folder:read_file",
+    ".bmp": "textvae_corpora.picture_folder:read_file",
+    ".webp": "textvae_corpora.picture_folder:read_file",
 }
 """Suffix of a file (without .gz) -> ``read(path, options) -> Split``; any other suffix is read as lines."""
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from textvae.errors import RequestError
-from textvae_corpora import arrays, load_corpus, load_examples, picture_file
+from textvae_corpora import READERS, arrays, load_corpus, load_examples, picture_file
 
 from .test_images import idx, save
 
@@ -251,6 +251,12 @@ def test_other_files_among_pictures(tmp_path):
     assert notes == ("3 other files skipped",)
 
 
+def test_a_picture_of_a_train_is_no_split(tmp_path):
+    for name in ("train.png", "test.png", "car.png"):
+        save(tmp_path / name)
+    assert len(load_examples(str(tmp_path))[0]) == 3
+
+
 def test_a_folder_of_other_files(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"II*\0")
     with pytest.raises(RequestError, match=r"but \.tif: a folder holds"):
@@ -265,7 +271,9 @@ def test_one_picture(tmp_path):
     corpus = load_corpus(str(tmp_path))
     assert (len(corpus.train), len(corpus.valid)) == (1, 1)
     assert "only one picture" in corpus.notes[-1]
-    with pytest.raises(RequestError, match="looks like a PNG picture"):
+    assert one(tmp_path / "a.png")[0].shape == (3, 4, 5)
+    (tmp_path / "a.png").write_bytes(b"a text")
+    with pytest.raises(RequestError, match="not a picture"):
         load_corpus(str(tmp_path / "a.png"))
 
 
@@ -289,7 +297,7 @@ def test_validation_takes_the_shape_of_training(tmp_path):
     save(tmp_path / "b/1.png", (30, 10))
     corpus = load_corpus(str(tmp_path / "a"), valid=str(tmp_path / "b"))
     assert corpus.valid[0].shape == (1, 20, 20)
-    assert "validation: the pictures are 30 x 10: scaled and cropped to 20 x 20" in corpus.notes
+    assert "validation: the pictures are 30 x 10 each: scaled and cropped to 20 x 20" in corpus.notes
 
 
 def test_names_that_are_no_text(tmp_path):
@@ -447,5 +455,6 @@ def test_archives_that_cannot_be_opened(tmp_path, write):
 
 
 def test_every_suffix_is_one_that_pillow_reads():
+    assert set(picture_file.SUFFIXES) <= set(READERS)
     known = Image.registered_extensions()
     assert {known[suffix] for suffix in picture_file.SUFFIXES} == set(picture_file.FORMATS)

@@ -61,7 +61,7 @@ def test_large_pictures_of_one_size_are_made_small(tmp_path):
         save(tmp_path / f"{i}.jpg", (400, 300), value=(0, 200, 0))
     examples, _, notes = load_examples(str(tmp_path))
     assert examples.shape == (2, 3, 64, 64)
-    assert "the pictures are 400 x 300: scaled and cropped to 64 x 64" in notes[0]
+    assert "the pictures are 400 x 300 each: scaled and cropped to 64 x 64" in notes[0]
 
 
 def test_the_middle_is_kept(tmp_path):
