@@ -47,7 +47,7 @@ def evaluate(
     training documents of the same label. With --samples, also variety and fluency of what it writes: language models
     are trained to judge it.
     """
-    from textvae_cli import documents
+    from textvae_cli import documents, pictures
 
     documents.check_curve(curve)
     name, vae = loading.open_model(model, device)
@@ -73,6 +73,9 @@ def evaluate(
         found |= measured.figures
     else:
         del found["perplexity_document"], found["empty"]
+    if loading.reads_pictures(vae):
+        with waiting("measuring what comes back"):
+            found |= pictures.measure(vae, report.nll, batches)
     if curve is not None:
         if not documents.is_one(vae) or measured.curve is None:
             raise RequestError("--curve is of documents with labels, in the file and in what the model was trained on.")
@@ -144,6 +147,9 @@ def _explained(found: dict[str, Any], each: str, unit: str) -> list[tuple[str, s
         ("precision_at_10", "", "among the first 10"),
         ("precision_at_100", "", "among the first 100"),
         ("map", "", "mean average precision over all of them"),
+        ("squared_error", "", "of the expected picture at the posterior's mean, summed over the pixels in [0, 1]"),
+        ("bits_per_dimension", "", "−ELBO in bits per byte of the picture"),
+        ("binarise", "", "how grey was made black and white, which moves bounds by nats"),
         ("accuracy", "", "share of the labels that are told right"),
         ("reconstruction_bleu", "", "BLEU of greedy reconstructions"),
     ]
@@ -152,7 +158,13 @@ def _explained(found: dict[str, Any], each: str, unit: str) -> list[tuple[str, s
         value = found.get(key)
         if value is not None and not (key.startswith("perplexity") and each == "picture"):
             places = 3 if key in SHARES else 2
-            text_of = f"{value:,}" if isinstance(value, int) else f"{value:,.{places}f}"
+            text_of = (
+                str(value)
+                if isinstance(value, str)
+                else f"{value:,}"
+                if isinstance(value, int)
+                else f"{value:,.{places}f}"
+            )
             shown.append((key, text_of + more, what))
     return shown
 

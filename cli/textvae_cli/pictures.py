@@ -17,8 +17,25 @@ if TYPE_CHECKING:
     import numpy as np
 
     from textvae import TextVAE
+    from textvae.batching import Batches
 
     Rows = Sequence[Sequence[np.ndarray]]
+
+
+def measure(vae: "TextVAE", nll: float, batches: "Batches") -> dict[str, float | str]:
+    """What evaluate tells of pictures besides their bounds; ``nll`` is −ELBO in nats per picture."""
+    import math
+
+    from textvae.codecs.pixels import PixelCodec
+    from textvae.evaluation.images import squared_error
+    from textvae.likelihoods import DiscretisedLogistic
+
+    found: dict[str, float | str] = {"squared_error": squared_error(vae.model, batches)}
+    if isinstance(vae.model.likelihood, DiscretisedLogistic):  # of the others log p is a density, or of bits
+        found["bits_per_dimension"] = nll / math.log(2) / math.prod(vae.codec.dims["input_shape"])
+    if isinstance(vae.codec, PixelCodec):
+        found["binarise"] = vae.codec.binarise
+    return found
 
 
 def check_place(out: Path | None, option: str, quiet: bool) -> None:
