@@ -165,6 +165,7 @@ def test_without_a_share_it_is_the_plain_autoencoder(tmp_path):
         ("images/vae", {}, "activation=sigmoid"),
         ("images/vae", {"model.encoder.activation": "tanh", "model.decoder.activation": "sigmoid"}, "same activation"),
         ("images/vae", {"model.posterior.name": "iaf"}, "constant_variance"),
+        ("documents/autoencoder", {"model.labels": "condition", "model.classes": ["a", "b"]}, "labels"),
     ],
 )
 def test_what_is_no_stack_is_refused_with_the_reason(recipe, assignments, why):

@@ -87,7 +87,7 @@ def _ranking(nearness: Tensor, hit: Tensor) -> tuple[Tensor, Tensor]:
     """Expected hits among the first 1 … M of each query [N, M], and the sum of precisions at the hits [N].
 
     Where n documents tie after t others with b hits, r of the n hits: the i-th place is a hit with probability r/n,
-    and then has b + (i − 1)(r − 1)/(n − 1) before it (McSherry & Najork 2008, §2.4).
+    and then has b + (i − 1)(r − 1)/(n − 1) before it (McSherry & Najork 2008).
     """
     nearness, order = nearness.sort(descending=True)
     hit = hit.gather(1, order).double()

@@ -10,7 +10,7 @@ Packed = NDArray[np.uint8]
 
 
 def medians(codes: ArrayLike) -> NDArray[np.float32]:
-    """The thresholds [Z] that cut each dimension of codes [N, Z] in two halves (Chaidaroon & Fang 2017, §3.4).
+    """The thresholds [Z] that cut each dimension of codes [N, Z] in two halves (Chaidaroon & Fang 2017).
 
     Taken from the training documents, they make bits of any real-valued codes.
     """

@@ -29,8 +29,8 @@ Units = Literal["bernoulli", "gaussian", "multinomial"]
 class RBM:
     """A restricted Boltzmann machine between v [B, V] and h [B, H], with E(v, h) = −a·v − b·h − hᵀWv.
 
-    Gaussian units have unit variance and add half their square to the energy. Multinomial ones are the words of a
-    document, as many as Σ v, each from the one softmax (Hinton & Salakhutdinov 2006, note 18).
+    Gaussian units have unit variance and add half the square of their distance from the bias, in its place.
+    Multinomial ones are the words of a document, Σ v of them, all from one softmax (Hinton & Salakhutdinov 2006).
     """
 
     weight: Tensor  # W [H, V]
@@ -114,6 +114,8 @@ def stack(model: Autoencoder) -> list[Layer]:
     encoder, decoder = model.encoder, model.decoder
     if not isinstance(encoder, MLPEncoder) or not isinstance(decoder, MLPDecoder):
         raise RequestError("Layer-wise pre-training is for fully connected layers: take the encoder and decoder 'mlp'.")
+    if model.condition.classes:
+        raise RequestError("Layer-wise pre-training has no place for labels: leave model.labels=condition out.")
     data, head = _data(model)
     code, activation = _code(model)
     ups = [*_linear(encoder.layers), code]
