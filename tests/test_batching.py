@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.toys import Memory
-from textvae.batching import WINDOW, Batch, Batches
+from textvae.batching import SAMPLE, WINDOW, Batch, Batches, shuffled
 
 
 def collate(rows, rng=None):
@@ -29,14 +29,15 @@ LENGTHS = st.lists(st.integers(1, 60), max_size=200)
 @given(LENGTHS, st.integers(1, 40), st.booleans(), st.none() | st.integers(1, 300), st.integers(0, 3))
 def test_each_example_comes_once_and_no_batch_is_too_large(lengths, size, shuffle, max_tokens, epoch):
     cut = batches(lengths, size, 3, shuffle, max_tokens)
-    plan = cut.plan(epoch)
+    plan = list(cut.plan(epoch))
     assert sorted(int(i) for rows in plan for i in rows) == list(range(len(lengths)))
     for rows in plan:
         assert 1 <= len(rows) <= size
         padded = len(rows) * max(lengths[i] for i in rows)
         assert max_tokens is None or padded <= max_tokens or len(rows) == 1
-    if max_tokens is None and not shuffle:
+    if max_tokens is None:
         assert len(plan) == -(-len(lengths) // size)
+    assert cut.planned() == len(list(cut.plan(0)))
 
 
 @given(LENGTHS, st.integers(1, 20), st.integers(0, 5))
@@ -53,10 +54,10 @@ def test_the_order_depends_on_seed_and_epoch_alone(lengths, size, epoch):
 
 def test_epochs_and_seeds_have_orders_of_their_own():
     lengths = [5] * 100
-    plans = [batches(lengths, 10, seed).plan(epoch) for seed in range(3) for epoch in range(3)]
+    plans = [list(batches(lengths, 10, seed).plan(epoch)) for seed in range(3) for epoch in range(3)]
     assert len({str([rows.tolist() for rows in plan]) for plan in plans}) == 9
     still = batches(lengths, 10, shuffle=False)
-    assert str(still.plan(0)) == str(still.plan(1))
+    assert str(list(still.plan(0))) == str(list(still.plan(1)))
 
 
 def test_a_random_order_is_random_in_length_too():
@@ -70,16 +71,18 @@ def test_little_is_padding():
     lengths = np.random.default_rng(0).geometric(0.06, 5000).clip(1, 100)
     sorted_, random = (
         1 - lengths.sum() / sum(len(rows) * lengths[rows].max() for rows in plan)
-        for plan in (batches(lengths, 32).plan(0), np.split(np.random.default_rng(1).permutation(4992), 156))
+        for plan in (list(batches(lengths, 32).plan(0)), np.split(np.random.default_rng(1).permutation(4992), 156))
     )
     assert sorted_ < 0.06 < 0.5 < random
     assert WINDOW * 32 < 5000
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=40), st.integers(1, 7), st.integers(0, 12))
-def test_an_epoch_from_a_batch_on_is_the_tail_of_the_whole(lengths, size, start):
-    cut = batches(lengths, size, seed=1)
+@given(
+    st.lists(st.integers(1, 9), max_size=300), st.integers(1, 3), st.integers(0, 160), st.none() | st.integers(9, 20)
+)
+def test_an_epoch_from_a_batch_on_is_the_tail_of_the_whole(lengths, size, start, max_tokens):
+    cut = batches(lengths, size, seed=1, max_tokens=max_tokens)
     whole = [batch.x.tolist() for batch in cut.epoch(2)]
     assert [batch.x.tolist() for batch in cut.epoch(2, start)] == whole[start:]
 
@@ -121,3 +124,53 @@ def test_each_batch_of_a_training_epoch_has_random_numbers_of_its_own_and_they_c
     assert not set(first) & set(numbers(True, epoch=1))
     assert not set(first) & set(numbers(True, seed=1))
     assert numbers(False) == [None] * 10
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 5000), st.integers(0, 9), st.integers(0, 3))
+def test_an_order_that_is_not_made_holds_every_number_once(n, seed, epoch):
+    order = shuffled(np.arange(n), n, (seed, epoch))
+    assert order.dtype == np.int64
+    assert sorted(order.tolist()) == list(range(n))
+    some = np.random.default_rng(0).integers(0, n, 20)
+    assert shuffled(some, n, (seed, epoch)).tolist() == order[some].tolist()
+
+
+@pytest.mark.parametrize("n", [5, 16, 33])
+def test_every_number_is_as_likely_at_every_place(n):
+    counts = np.zeros((n, n))
+    tries = 3000
+    for seed in range(tries):
+        counts[np.arange(n), shuffled(np.arange(n), n, (seed, 0))] += 1
+    chi = ((counts - tries / n) ** 2 / (tries / n)).sum()
+    freedom = (n - 1) ** 2
+    assert abs(chi - freedom) < 5 * np.sqrt(2 * freedom)
+
+
+def test_neighbours_in_a_large_order_have_nothing_to_do_with_each_other():
+    order = shuffled(np.arange(200_000), 30_000_000, (1, 0))
+    assert len(set(order.tolist())) == len(order)
+    assert abs(np.corrcoef(order[1:], order[:-1])[0, 1]) < 0.01
+    assert abs(order.mean() / 15_000_000 - 1) < 0.01
+
+
+def test_the_length_of_a_long_epoch_under_a_token_budget_is_estimated():
+    lengths = np.random.default_rng(0).integers(1, 30, 2 * (SAMPLE + 40) * WINDOW)
+    cut = batches(lengths, 2, max_tokens=40)
+    assert cut.planned() == pytest.approx(sum(1 for _ in cut.plan(0)), rel=0.01)
+
+
+@settings(max_examples=60, deadline=None)
+@given(LENGTHS, st.integers(1, 20), st.none() | st.integers(1, 200), st.integers(1, 7), st.integers(0, 30))
+def test_processes_divide_every_batch_and_lose_and_double_nothing(lengths, size, max_tokens, processes, start):
+    cut = batches(lengths, size, seed=2, max_tokens=max_tokens, labels=range(len(lengths)))
+    parts = [list(cut.epoch(1, start, rank, processes)) for rank in range(processes)]
+    assert len({len(part) for part in parts}) == 1
+    for rows, *shares in zip(list(cut.plan(1))[start:], *parts):
+        assert sum(batch.share for batch in shares) == pytest.approx(1)
+        found = [i for batch in shares if batch.share for i in batch.y.tolist()]
+        assert sorted(found) == sorted(rows.tolist())
+        for batch in shares:
+            assert batch.share == pytest.approx(len(batch.x) / len(rows) if batch.share else 0)
+            assert len(batch.x) == len(batch.y) >= 1
+            assert max(len(b.x) for b in shares) - len(batch.x) <= 1

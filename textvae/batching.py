@@ -8,18 +8,25 @@ import torch
 from torch import Tensor
 
 WINDOW = 64  # batches whose examples are sorted by length together: little padding, and still a random order
+SAMPLE = 256  # windows that are cut to learn how many batches an epoch has, where lengths decide it
+ROUNDS = 6  # of the Feistel network; 4 are a pseudorandom permutation (Luby & Rackoff 1988)
 
 
 class Batch(NamedTuple):
-    """x [B, …] and, where the corpus has labels, y [B] with −1 for "unlabelled"."""
+    """x [B, …] and, where the corpus has labels, y [B] with −1 for "unlabelled".
+
+    Where several processes divide a batch, ``share`` is the part of its examples that this process has. One for
+    which there are none computes another's example for nothing: its share is 0.
+    """
 
     x: Tensor
     y: Tensor | None = None
+    share: float = 1.0
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on ``device``."""
         y = None if self.y is None else self.y.to(device, non_blocking=True)
-        return Batch(self.x.to(device, non_blocking=True), y)
+        return Batch(self.x.to(device, non_blocking=True), y, self.share)
 
 
 class Examples(Protocol):
@@ -63,7 +70,8 @@ class Batches:
 
     Shuffled, every epoch has its own order, which depends on (seed, epoch) alone, and each batch a random generator
     of its own for ``collate(examples, rng)``; otherwise the order is that of length, and it is ``collate(examples)``.
-    No example is left out and none comes twice.
+    No example is left out and none comes twice. A shuffled epoch is planned window by window, each from its number
+    alone: neither the order nor the plan of a large corpus is ever in memory.
     """
 
     def __init__(
@@ -78,20 +86,37 @@ class Batches:
         self.examples, self.collate, self.batch_size = examples, collate, batch_size
         self.seed, self.shuffle, self.max_tokens = seed, shuffle, max_tokens
 
-    def plan(self, epoch: int) -> list[np.ndarray]:
-        """The row numbers of each batch of an epoch."""
-        lengths, n = self.examples.lengths, len(self.examples)
+    def plan(self, epoch: int = 0, start: int = 0) -> Iterator[np.ndarray]:
+        """The row numbers of each batch of an epoch, from batch ``start`` on."""
         if not self.shuffle:
-            return self._cut(np.argsort(lengths, kind="stable"))
-        rng = np.random.default_rng([self.seed, epoch])
-        order = rng.permutation(n)
-        batches: list[np.ndarray] = []
-        window = WINDOW * self.batch_size
-        for start in range(0, n, window):
-            rows = order[start : start + window]
-            cut = self._cut(rows[np.argsort(lengths[rows], kind="stable")])
-            batches += [cut[i] for i in rng.permutation(len(cut))]
-        return batches
+            yield from self._cut(np.argsort(self.examples.lengths, kind="stable"))[start:]
+            return
+        skipped = 0 if self.max_tokens else start // WINDOW  # without a budget every window but the last is full
+        start -= skipped * WINDOW
+        for number in range(skipped, self._windows):
+            cut = self._window(epoch, number)
+            yield from cut[start:]
+            start = max(0, start - len(cut))
+
+    def planned(self) -> int:
+        """The number of batches of an epoch; under a token budget that of the first one, estimated if it is long."""
+        if not self.max_tokens:
+            return -(-len(self.examples) // self.batch_size)
+        if not self.shuffle:
+            return sum(1 for _ in self.plan())
+        numbers = np.unique(np.linspace(0, self._windows - 1, min(SAMPLE, self._windows)).astype(int))
+        return round(sum(len(self._window(0, i)) for i in numbers.tolist()) * self._windows / max(1, len(numbers)))
+
+    @property
+    def _windows(self) -> int:
+        return -(-len(self.examples) // (WINDOW * self.batch_size))
+
+    def _window(self, epoch: int, number: int) -> list[np.ndarray]:
+        """The batches of a window of an epoch, in random order."""
+        n, size = len(self.examples), WINDOW * self.batch_size
+        rows = shuffled(np.arange(number * size, min(n, (number + 1) * size)), n, (self.seed, epoch))
+        cut = self._cut(rows[np.argsort(self.examples.lengths[rows], kind="stable")])
+        return [cut[i] for i in np.random.default_rng((self.seed, epoch, number)).permutation(len(cut))]
 
     def _cut(self, rows: np.ndarray) -> list[np.ndarray]:
         """Rows in order of length to batches of at most batch_size rows and max_tokens padded tokens."""
@@ -105,14 +130,40 @@ class Batches:
                 start = end
         return batches
 
-    def take(self, rows: np.ndarray, rng: np.random.Generator | None = None) -> Batch:
-        """The batch of the given rows."""
+    def take(self, rows: np.ndarray, rng: np.random.Generator | None = None, rank: int = 0, size: int = 1) -> Batch:
+        """The batch of the given rows, or what process ``rank`` of ``size`` has of it: every ``size``-th row."""
+        own = rows[rank::size]
+        share = len(own) / len(rows)
+        own = own if len(own) else rows[:1]
         labels = self.examples.labels
-        examples = [self.examples[int(i)] for i in rows]
+        examples = [self.examples[int(i)] for i in own]
         x = self.collate(examples) if rng is None else self.collate(examples, rng)
-        return Batch(x, None if labels is None else torch.from_numpy(labels[rows]))
+        return Batch(x, None if labels is None else torch.from_numpy(labels[own]), share)
 
-    def epoch(self, epoch: int = 0, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch, from batch ``start`` on."""
-        for i, rows in enumerate(self.plan(epoch)[start:], start):
-            yield self.take(rows, np.random.default_rng([self.seed, epoch, i]) if self.shuffle else None)
+    def epoch(self, epoch: int = 0, start: int = 0, rank: int = 0, size: int = 1) -> Iterator[Batch]:
+        """The batches of an epoch, from batch ``start`` on, or what process ``rank`` of ``size`` has of each."""
+        for i, rows in enumerate(self.plan(epoch, start), start):
+            rng = np.random.default_rng([self.seed, epoch, i, rank]) if self.shuffle else None
+            yield self.take(rows, rng, rank, size)
+
+
+def shuffled(places: np.ndarray, n: int, seeds: Sequence[int]) -> np.ndarray:
+    """What stands at ``places`` [M] of a random order of 0 … n − 1, int64 [M]; the order itself is not made.
+
+    A Feistel network permutes the numbers of as many bits as n − 1 has (rounded up to an even number); where it
+    leads out of the range it is applied again, which stays a permutation (Black & Rogaway 2002, §3).
+    """
+    half = np.uint64(max(1, (int(n - 1).bit_length() + 1) // 2))
+    mask = np.uint64((1 << int(half)) - 1)
+    keys = np.random.default_rng(seeds).integers(0, 2**63, ROUNDS, dtype=np.uint64)
+    found = places.astype(np.uint64)
+    outside = np.ones(len(found), dtype=bool)
+    while outside.any():
+        left, right = found[outside] >> half, found[outside] & mask
+        for key in keys:
+            mixed = (right + key) * np.uint64(0xBF58476D1CE4E5B9)  # the multipliers are SplitMix64's
+            mixed = (mixed ^ (mixed >> np.uint64(29))) * np.uint64(0x94D049BB133111EB)
+            left, right = right, left ^ ((mixed >> np.uint64(32)) & mask)
+        found[outside] = left << half | right
+        outside = found >= n
+    return found.astype(np.int64)

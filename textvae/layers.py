@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from textvae import distributed
 from textvae.errors import RequestError
 
 MAX_LAYERS = 64  # more are a mistake, or a config made to exhaust the memory
@@ -59,8 +60,10 @@ class ScaledBatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x [B, Z] to scale · (x − mean) / deviation + shift [B, Z] (Zhu et al. 2020, §3)."""
         mean, variance = self.running_mean, self.running_variance
-        if self.training and len(x) > 1:  # the deviation of a single example is 0: it is measured as in evaluation
-            variance, mean = torch.var_mean(x, 0, correction=0)
+        alone = len(x) == 1 and distributed.size() == 1
+        if self.training and not alone:  # the deviation of a single example is 0: it is measured as in evaluation
+            mean = distributed.mean(x)
+            variance = distributed.mean((x - mean) ** 2)
             with torch.no_grad():
                 self.batches += 1
                 weight = (1 / self.batches).clamp(min=MOMENTUM)

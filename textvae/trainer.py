@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from textvae import checkpoint, tensors
+from textvae import checkpoint, distributed, tensors
 from textvae.assembly import build_model
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch, Batches
@@ -25,15 +25,19 @@ from textvae.text_vae import TextVAE
 
 LOG_EVERY = 20  # steps between the records, and between the reads of the loss that they need
 GRACE = 0.1  # share of the run before which a code that carries nothing yet is no collapse
+KEPT = ("epoch", "index", "tokens", "stale", "best", "evaluated", "seconds")  # of the trainer, in a checkpoint
 NOISE, EVALUATION, START = 1, 2, 3  # streams of random numbers, each seeded by (seed, stream, step)
 
 
 class Trainer:
     """Trains a model under an objective, evaluates, keeps the best, and saves so that a resumed run is the same run.
 
-    The order of the data is computed from (seed, epoch) and the noise of a step from (seed, step): a checkpoint
-    holds weights, optimiser and a few numbers, and on a CPU a run resumed from it ends bit for bit where an
-    uninterrupted one does.
+    The order of the data is computed from (seed, epoch) and the noise of a step from (seed, step, process): a
+    checkpoint holds weights, optimiser and a few numbers, and on a CPU a run resumed from it ends bit for bit where
+    an uninterrupted one does.
+
+    Several processes (``distributed.joined``) divide every batch among them and take the step that one alone would
+    take, up to rounding and the noise that each draws for itself. The first one writes, the run folder included.
     """
 
     def __init__(
@@ -62,8 +66,10 @@ class Trainer:
         self.stale = 0  # evaluations since the best
         self.best = math.inf
         self.seconds = 0.0  # of training, over all starts
-        self.plan_length = len(train.plan(0))
-        self._stop = ""
+        self.evaluated = -1  # the step of the last evaluation
+        self.plan_length = train.planned()
+        self.leads = distributed.rank() == 0
+        self._stop, self._stopped, self._started = "", False, time.monotonic()
 
     @property
     def total_steps(self) -> int:
@@ -77,7 +83,7 @@ class Trainer:
         return min(1.0, max(self.step / self.total_steps, clock))
 
     def stop(self, why: str) -> None:
-        """End the run after the current step, saved. May be called from a signal handler."""
+        """End the run after the current step, saved, on all processes. May be called from a signal handler."""
         self._stop = why
 
     def resume(self) -> Iterator[Record]:
@@ -86,13 +92,17 @@ class Trainer:
         Raises RequestError if the corpus is not the one that the run was begun with.
         """
         skipped: list[str] = []
-        place = checkpoint.newest(self.run.checkpoints, skipped.append)
+        found = None
+        if self.leads and (place := checkpoint.newest(self.run.checkpoints, skipped.append)):
+            found = place, *checkpoint.read(place)
+        found = distributed.told(found)
         yield from (self._notice(f"{why} It was skipped.") for why in skipped)
-        if place is None:
+        if found is None:
             yield self._notice("There is no whole checkpoint yet: the run starts from the beginning.")
-            self.run.rewind(-1)
+            if self.leads:
+                self.run.rewind(-1)
             return
-        weights, moments, state = checkpoint.read(place)
+        place, weights, moments, state = found
         if state["data"] != self.data:
             raise RequestError(
                 f"The corpus {self.vae.settings.corpus.source} is not the one that {self.run.path} was begun with. "
@@ -105,9 +115,10 @@ class Trainer:
             )
         tensors.copy_into(self.modules, weights)
         self._load_optimizer(moments)
-        for key in ("step", "epoch", "index", "tokens", "stale", "best", "seconds"):
-            setattr(self, key, state[key])
-        self.run.rewind(self.step)
+        for key in ("step", *KEPT):
+            setattr(self, key, state.get(key, getattr(self, key)))
+        if self.leads:
+            self.run.rewind(self.step)
         yield self._notice(f"Resumed at step {self.step:,} of {self.total_steps:,}.")
 
     def fit(self) -> Iterator[Record]:
@@ -115,62 +126,72 @@ class Trainer:
 
         Raises Diverged where the loss or its gradient is not finite, TextvaeError where memory runs out.
         """
+        distributed.copy_first(tensors.state(self.modules).values())  # what is drawn may differ between machines
         for record in self._loop():
-            self.run.log(record)
+            if self.leads:
+                self.run.log(record)
             yield record
 
     def _loop(self) -> Iterator[Record]:
         window = _Window()
         every = self.settings.evaluate_every or self.plan_length
-        started = time.monotonic() - self.seconds
-        while self.progress < 1 and not self._stop and self.stale < self.settings.patience:
-            for batch in self.train.epoch(self.epoch, self.index):
+        self._started = time.monotonic() - self.seconds
+        while not self._over():
+            for batch in self.train.epoch(self.epoch, self.index, distributed.rank(), distributed.size()):
                 terms, norm = self._update(batch)
                 self.step += 1
                 self.index += 1
-                window.add(terms, norm, self.model.likelihood.units(batch.x))
-                self.seconds = time.monotonic() - started
-                ends = self.progress >= 1 or bool(self._stop)
+                window.add(terms, norm, self.model.likelihood.units(batch.x), batch.share)
                 evaluates, saves = self.step % every == 0, self.step % self.settings.save_every == 0
-                if ends or evaluates or saves or self.step % LOG_EVERY == 0:
+                if evaluates or saves or self.step % LOG_EVERY == 0:
                     yield self._train_record(window)
                     window = _Window()
                 if evaluates:
+                    began = time.monotonic()
                     yield from self._evaluate()
-                    started = time.monotonic() - self.seconds  # evaluations are not training time
+                    self._started += time.monotonic() - began  # evaluations are not training time
                 elif saves:
                     self._save()
-                if ends or self._stop:
+                if self._over():
                     break
             else:
                 self.epoch, self.index = self.epoch + 1, 0
-        if self.step % every and not self._stop and not self._evaluated():
+        if window.n:
+            yield self._train_record(window)
+        if not self._stopped and self.evaluated != self.step:
             yield from self._evaluate()
         self._save()
         yield Record("end", self.step, {"seconds": self.seconds}, {"why": self._stop or self._why()})
+
+    def _over(self) -> bool:
+        """Whether the run ends here: all processes see the first one's clock, and stop if one was told to."""
+        told = torch.tensor([float(bool(self._stop)), time.monotonic() - self._started if self.leads else 0.0])
+        stops, self.seconds = distributed.total(told.double()).tolist()
+        self._stopped = stops > 0
+        return self._stopped or self.progress >= 1 or self.stale >= self.settings.patience
 
     def _why(self) -> str:
         """Why a run that was not told to stop is over."""
         over = self.stale >= self.settings.patience
         return f"No better model in {self.stale} evaluations." if over else "The plan is done."
 
-    def _evaluated(self) -> bool:
-        """Whether this step was evaluated before the run was resumed."""
-        return any(record.kind == "valid" and record.step == self.step for record in self.run.records())
-
     def _update(self, batch: Batch) -> tuple[Terms, Tensor]:
         """One step of the optimiser."""
         torch.manual_seed(fold(self.settings.seed, NOISE, self.step))
         self.modules.train()
         self._begin_step()
+        if not self.leads:  # what the objective draws between steps is the same on all processes, the rest is not
+            torch.manual_seed(fold(self.settings.seed, NOISE, self.step, distributed.rank()))
         rate = self.settings.learning_rate * learning_rate_factor(self.settings, self.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
         try:
-            with autocast(self.device, self.settings.precision):
-                terms: Terms = self.objective(self.model, batch.to(self.device), self.progress)
-            terms.loss.backward()
+            with distributed.sharing(batch.share):
+                with autocast(self.device, self.settings.precision):
+                    terms: Terms = self.objective(self.model, batch.to(self.device), self.progress)
+                loss = terms.loss * batch.share
+                loss.backward()
         except (RuntimeError, MemoryError) as error:  # the CPU's allocator raises a plain RuntimeError
             if isinstance(error, torch.OutOfMemoryError | MemoryError) or "alloc" in str(error):
                 raise TextvaeError(
@@ -180,8 +201,9 @@ class Trainer:
             raise
         for parameter in self.objective.held_back(self.model, self.progress):
             parameter.grad = None
+        loss = distributed.add_gradients(self.parameters.values(), loss)
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
-        if not math.isfinite(float(terms.loss.detach() + norm)):
+        if not math.isfinite(float(loss + norm)):
             raise Diverged(
                 f"The loss or its gradient is not finite at step {self.step} (learning rate {rate:.2g}). "
                 f"Lower it, e.g. --set train.learning_rate={self.settings.learning_rate / 3:.1g}; the last good "
@@ -214,6 +236,7 @@ class Trainer:
     def _evaluate(self) -> Iterator[Record]:
         """Measure on the validation split, keep the best, save, and say what the user should know."""
         report = evaluate(self.vae.model, self.valid, mutual_information=True, seed=self.settings.seed)
+        self.evaluated = self.step
         settled = self.objective.settled(self.progress)
         score = self.objective.criterion(report.distortion, report.rate)
         better = settled and score < self.best
@@ -223,11 +246,11 @@ class Trainer:
             self.stale += settled
         values = {key: value for key, value in report.to_dict().items() if isinstance(value, int | float)}
         values |= {"epoch": self.epoch, "best": float(better), "seconds": self.seconds}
-        yield Record("valid", self.step, values, self._texts())
-        self._save(better or not (self.run.checkpoints / "best").exists())
+        yield Record("valid", self.step, values, self._texts() if self.leads else {})
+        self._save(better)
         grown = settled and self.progress > GRACE and report.latent_size
         warning = collapse(report) if grown else None
-        if better or not self.run.model.exists():
+        if self.leads and (better or not self.run.model.exists()):
             numbers = {k: round(v, 3) for k, v in report.to_dict().items() if v is not None and k != "iw_samples"}
             self.vae.facts |= {"validation": numbers, "step": self.step}
             self.vae.facts.pop("warning", None)
@@ -236,8 +259,6 @@ class Trainer:
             self.vae.save_pretrained(self.run.model)
         if warning:
             yield self._notice(warning)
-        if self.stale >= self.settings.patience:
-            self.stop(self._why())
 
     @torch.no_grad()
     def _texts(self) -> dict[str, str]:
@@ -260,12 +281,13 @@ class Trainer:
         return Record("notice", self.step, {}, {"notice": text})
 
     def _save(self, best: bool = False) -> None:
-        keys = ("epoch", "index", "tokens", "stale", "best", "seconds")
-        numbers = {**{key: getattr(self, key) for key in keys}, "data": self.data}
+        if not self.leads:
+            return
+        numbers = {**{key: getattr(self, key) for key in KEPT}, "data": self.data}
         place = checkpoint.write(
             self.run.checkpoints, self.step, tensors.state(self.modules), self._optimizer_state(), numbers
         )
-        if best:
+        if best or (self.evaluated == self.step and not (self.run.checkpoints / "best").exists()):
             link(self.run.checkpoints / "best", place.name)
         checkpoint.prune(self.run.checkpoints, self.settings.keep)
 
@@ -289,15 +311,14 @@ class _Window:
     """Sums of terms between two records, on the device, so that no step waits to be read."""
 
     def __init__(self) -> None:
-        self.n = self.examples = 0
+        self.n = 0
         self.sums: dict[str, Tensor] = {}
         self.seconds = time.monotonic()
         self.cpu = time.process_time()
 
-    def add(self, terms: Terms, norm: Tensor, units: Tensor) -> None:
-        """Take in the terms of a step, over ``units`` words (or pixels)."""
+    def add(self, terms: Terms, norm: Tensor, units: Tensor, share: float) -> None:
+        """Take in the terms of a step, over ``units`` words (or pixels), of this process's share of the batch."""
         self.n += 1
-        self.examples += len(terms.rate)
         beta = torch.as_tensor(terms.beta, device=norm.device)
         new = {
             "loss": terms.loss,
@@ -305,19 +326,24 @@ class _Window:
             "rate": terms.rate.mean(),
             "beta": beta,
             "gradient": norm,
-            "units": units.sum(),
         }
-        for key, value in new.items():
-            self.sums[key] = self.sums.get(key, 0) + value.detach().float()
+        counts = {"units": units.sum(), "examples": torch.tensor(float(len(terms.rate)), device=norm.device)}
+        weighted = {key: value.detach().float() * share for key, value in new.items()}
+        weighted |= {key: value.float() * (share > 0) for key, value in counts.items()}
+        for key, value in weighted.items():
+            self.sums[key] = self.sums.get(key, 0) + value
 
     def means(self) -> dict[str, float]:
-        """Means per step, the total of units, and their rate per second and per CPU-second."""
-        values = {key: float(value) / self.n for key, value in self.sums.items()}
-        values["units"] *= self.n
+        """Means per step, the total of units, and their rate per second and per CPU-second, of all processes."""
+        sums = distributed.total(torch.stack(list(self.sums.values())).double().cpu()).tolist()
+        values = dict(zip(self.sums, sums))
+        units, examples = values.pop("units"), values.pop("examples")
+        values = {key: value / self.n for key, value in values.items()} | {"units": units}
         values["nll"] = values["distortion"] + values["rate"]
-        values["perplexity"] = math.exp(min(700.0, values["nll"] * self.examples / max(1.0, values["units"])))
-        values["tokens_per_second"] = values["units"] / max(1e-9, time.monotonic() - self.seconds)
-        values["tokens_per_cpu_second"] = values["units"] / max(1e-9, time.process_time() - self.cpu)
+        values["perplexity"] = math.exp(min(700.0, values["nll"] * examples / max(1.0, units)))
+        cpu = float(distributed.total(torch.tensor(time.process_time() - self.cpu)))
+        values["tokens_per_second"] = units / max(1e-9, time.monotonic() - self.seconds)
+        values["tokens_per_cpu_second"] = units / max(1e-9, cpu)
         return values
 
 

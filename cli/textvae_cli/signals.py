@@ -20,6 +20,8 @@ class Stopping:
         self.trainer: Any = None
         self.code = 0
         self._before: dict[int, Any] = {}
+        # torchrun passes on a signal that the process may have got already; what does not end, it kills.
+        self._launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
         self._left = threading.Event()
 
     def __enter__(self) -> Self:
@@ -35,8 +37,8 @@ class Stopping:
 
     def _first(self, number: int, frame: FrameType | None) -> None:
         self.code = 128 + number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN if self._launched else signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if self._launched else signal.SIG_DFL)
         if self.trainer is None:
             raise typer.Exit(self.code)
         self.trainer.stop(f"Stopped by {signal.Signals(number).name}.")
@@ -45,7 +47,7 @@ class Stopping:
         seen = 0
         while byte := self._out.recv(1):
             seen += byte[0] in self._before
-            if seen == 2 and not self._left.wait(GRACE):
+            if seen == 2 and not self._launched and not self._left.wait(GRACE):
                 if sys.stderr.isatty():
                     sys.stderr.write("\x1b[?25h\n")  # the live display hides the cursor
                 os._exit(128 + byte[0])

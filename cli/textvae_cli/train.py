@@ -1,6 +1,8 @@
 """``textvae train``: from a file of sentences to a model."""
 
+import json
 import shlex
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +16,9 @@ PICTURES = "digits"  # what a recipe of pictures is trained on, if nothing is na
 
 if TYPE_CHECKING:
     from textvae.run_folder import RunFolder
+    from textvae.trainer import Trainer
     from textvae_cli.plan import Request
+    from textvae_cli.render import Show
     from textvae_cli.session import Session
 
 
@@ -51,7 +55,8 @@ def train(
 ) -> None:
     """Train a model on a text file, a sentence a line.
 
-    The run is a folder under runs/. Ctrl-C ends it saved, and --resume goes on.
+    The run is a folder under runs/. Ctrl-C ends it saved, and --resume goes on. Under torchrun (torchrun
+    --nproc-per-node 8 -m textvae_cli train FILE) the processes divide every batch.
     """
     if epochs and steps:
         raise RequestError("--epochs and --steps are two ways to say the same thing: give one.")
@@ -83,13 +88,20 @@ def train(
             import torch
 
             torch.set_num_threads(threads)
-        if resume:
-            _resume(plan.run_to_resume(out, loading.RUNS), request, stopping, as_json)
-        else:
-            _begin(out, request, stopping, ctx.obj.words, as_json)
+        from textvae import distributed
+
+        with distributed.joined():
+            if distributed.rank():
+                code = _follow(stopping)
+            elif resume:
+                code = _resume(plan.run_to_resume(out, loading.RUNS), request, stopping, as_json)
+            else:
+                code = _begin(out, request, stopping, ctx.obj.words, as_json)
+    if code:
+        raise typer.Exit(code)
 
 
-def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list[str], as_json: bool) -> None:
+def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list[str], as_json: bool) -> int:
     settings = request.settings()  # what is wrong is told before a corpus is read
     from textvae.devices import resolve
     from textvae_cli import plan, session
@@ -111,7 +123,7 @@ def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list
         ready = session.prepare(settings, corpus, None, console.say)
     if not request.says_how_long:
         asked = settings.train.epochs
-        settings.train = plan.long_enough(settings.train, len(ready.train.plan(0)))
+        settings.train = plan.long_enough(settings.train, ready.train.planned())
         if settings.train.epochs > asked:
             console.say(
                 f"{corpus.name} is small: {settings.train.epochs:,} passes over it, not {asked}; --epochs N sets it"
@@ -119,10 +131,10 @@ def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list
     place = out or plan.default_out(loading.RUNS, settings.corpus.source, settings)
     with session.begun(place, ready, words) as run:
         console.say(f"run: {place}")
-        _fit(ready, run, stopping, as_json)
+        return _fit(ready, run, stopping, as_json)
 
 
-def _resume(place: Path, request: "Request", stopping: Stopping, as_json: bool) -> None:
+def _resume(place: Path, request: "Request", stopping: Stopping, as_json: bool) -> int:
     from textvae.devices import resolve
     from textvae.run_folder import RunFolder
     from textvae_cli import session
@@ -137,39 +149,71 @@ def _resume(place: Path, request: "Request", stopping: Stopping, as_json: bool) 
             ready = session.prepare(settings, corpus, place / session.CODEC, console.say)
         session.restore_facts(run, ready)
         console.say(f"run: {place}")
-        _fit(ready, run, stopping, as_json, resumed=True, longer=longer)
+        return _fit(ready, run, stopping, as_json, resumed=True, longer=longer)
+
+
+def _follow(stopping: Stopping) -> int:
+    """What a process that is not the first does: the run that the first one has begun, with its codec."""
+    from textvae import distributed
+    from textvae.run_folder import RunFolder
+    from textvae.settings import Settings
+    from textvae_cli import session
+
+    place, tree, resumed, longer = json.loads(distributed.awaited())
+    settings, run = Settings.from_dict(tree), RunFolder(place)
+    ready = session.prepare(settings, session.read_corpus(settings.corpus), run.path / session.CODEC, lambda _: None)
+    return _fit(ready, run, stopping, False, resumed, longer)
 
 
 def _fit(
     ready: "Session", run: "RunFolder", stopping: Stopping, as_json: bool, resumed: bool = False, longer: bool = False
-) -> None:
-    """Train, show it, and say how it ended and what to type next."""
+) -> int:
+    """Train, show it, and say how it ended and what to type next; returns the exit code."""
+    from textvae import distributed
     from textvae.files import write_whole
-    from textvae_cli.render import training
 
+    distributed.announce(json.dumps([str(run.path.absolute()), ready.settings.to_dict(), resumed, longer]))
+    distributed.assemble()
     trainer = ready.trainer(run)
     stopping.trainer = trainer
     pictures = ready.corpus.kind == "image"
-    with training(trainer, words=not pictures) as show:
+    with _shown(trainer, pictures) as show:
         if resumed:
             for record in trainer.resume():
                 show(record)
-            write_whole(run.path / "config.toml", ready.settings.to_toml().encode())  # its length may be another
+            if trainer.leads:
+                write_whole(run.path / "config.toml", ready.settings.to_toml().encode())  # its length may be another
         if longer:
             trainer.stale = 0
-        if not stopping.code and (trainer.progress < 1 and trainer.stale < trainer.settings.patience):
+        stopped = any(distributed.gathered(stopping.code))
+        if not stopped and (trainer.progress < 1 and trainer.stale < trainer.settings.patience):
             for record in trainer.fit():
                 show(record)
+    code: int = max(distributed.gathered(stopping.code))  # a signal may have reached some processes only
+    stopping.trainer = None
+    if trainer.leads:
+        _conclude(ready, run, trainer, code, as_json)
+    return code
+
+
+def _shown(trainer: "Trainer", pictures: bool) -> AbstractContextManager["Show"]:
+    """What shows the records of a run: the first process's."""
+    from textvae_cli.render import training
+
+    return training(trainer, words=not pictures) if trainer.leads else nullcontext(lambda record: None)
+
+
+def _conclude(ready: "Session", run: "RunFolder", trainer: "Trainer", code: int, as_json: bool) -> None:
     again = f"textvae train --resume --out {shlex.quote(str(run.path))}"
-    if stopping.code:
+    if code:
         console.say(f"The run is saved at step {trainer.step:,}. Go on with: {again}")
-        raise typer.Exit(stopping.code)
+        return
     best = loading.facts(run.model)
     if as_json:
         done = {"run": str(run.path), "model": str(run.model), "steps": trainer.step, "seconds": trainer.seconds}
         console.document({**done, "best_step": best.get("step"), "validation": best.get("validation", {})})
         return
-    for line in _summary(run.path, best, _next(run.path, ready), pictures):
+    for line in _summary(run.path, best, _next(run.path, ready), ready.corpus.kind == "image"):
         console.out(line)
 
 

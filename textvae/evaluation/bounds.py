@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from textvae import distributed
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batches
+from textvae.devices import fold
 from textvae.evaluation.latent import LatentStatistics
 from textvae.objectives.base import kl
 
@@ -53,38 +55,41 @@ def evaluate(
 ) -> Report:
     """−ELBO from one code per example, the IW bound (Burda et al. 2016) from ``iw_samples``, MI and active units.
 
-    The noise is drawn from ``seed``; the caller's own random state is left as it was. ``progress`` is called
-    with the number of examples done.
+    The noise of a batch is drawn from ``seed`` and its number; the caller's own random state is left as it was.
+    Several processes, which all call this, take the batches in turns and return what one alone would: sums and
+    mutual information are those of the whole split, up to the order of the sums. ``progress`` is called with the
+    number of examples done.
     """
     training = model.training
     model.eval()
-    totals, latent, n, units = torch.zeros(4, dtype=torch.float64), LatentStatistics(), 0, 0.0
-    per_word, empty = 0.0, 0  # the sum of each example's nats per word
-    right = labelled = 0
+    sums, latent, n = torch.zeros(9, dtype=torch.float64), LatentStatistics(), 0
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for batch in batches.epoch():
-            x, y = batch.to(model.device)
+        for number, rows in enumerate(batches.plan()):
+            n += len(rows)
+            if number % distributed.size() != distributed.rank():
+                continue
+            torch.manual_seed(fold(seed, number))
+            x, y, _ = batches.take(rows).to(model.device)
             features = model.features(x)
             q, p = model.posterior_of(features, y), model.prior()
             z = q.sample(torch.Size([1]))
             distortion, rate = -model.log_px(x, z, y)[0], kl(q, p, z)
             iw, variance = _importance_weighted(model, x, y, q, iw_samples) if iw_samples else (rate, rate)
-            totals += torch.stack([t.double().sum().cpu() for t in (distortion, rate, iw, variance)])
-            latent.add(q, z[0])
-            words = model.likelihood.units(x).double()
-            per_word += float(((distortion + rate).double() / words)[words > 0].sum())
-            empty += int((words == 0).sum())
-            units += float(words.sum())
+            units = model.likelihood.units(x).double()
+            per_word = ((distortion + rate).double() / units)[units > 0]
+            right = labelled = torch.zeros(0)
             if model.classifier is not None and y is not None:
-                told = model.label_logits(features).argmax(-1)[y >= 0] == y[y >= 0]
-                right, labelled = right + int(told.sum()), labelled + len(told)
-            n += len(x)
+                labelled = y[y >= 0]
+                right = model.label_logits(features).argmax(-1)[y >= 0] == labelled
+            found = distortion, rate, iw, variance, units, per_word, units == 0, right, labelled >= 0
+            sums += torch.stack([each.double().sum().cpu() for each in found])
+            latent.add(q, z[0], n - len(x))
             progress(n)
-        units = max(units, 1.0)  # documents may hold no word that the model knows
         mi = latent.mutual_information() if mutual_information else math.nan
     model.train(training)
-    distortion_sum, rate_sum, iw_sum, variance_sum = totals.tolist()
+    distortion_sum, rate_sum, iw_sum, variance_sum, *counts = distributed.total(sums).tolist()
+    words, per_word_sum, empty, right_sum, labelled_sum = counts
+    words = max(words, 1.0)  # documents may hold none that the model knows
     iw_nll = iw_sum / n if iw_samples else None
     return Report(
         nll=(distortion_sum + rate_sum) / n,
@@ -92,17 +97,17 @@ def evaluate(
         rate=rate_sum / n,
         mi=mi,
         active_units=latent.active_units(),
-        latent_size=latent.size,
-        perplexity=_exp((distortion_sum + rate_sum) / units),
-        tokens=round(units),
+        latent_size=model.prior().event_shape[0],
+        perplexity=_exp((distortion_sum + rate_sum) / words),
+        tokens=round(words),
         sentences=n,
         nll_iw=iw_nll,
         nll_iw_stderr=math.sqrt(variance_sum) / n if iw_samples else None,
         iw_samples=iw_samples,
-        perplexity_iw=_exp(iw_sum / units) if iw_samples else None,
-        accuracy=right / labelled if labelled else None,
-        perplexity_document=_exp(per_word / max(n - empty, 1)),
-        empty=empty,
+        perplexity_iw=_exp(iw_sum / words) if iw_samples else None,
+        accuracy=right_sum / labelled_sum if labelled_sum else None,
+        perplexity_document=_exp(per_word_sum / max(n - empty, 1)),
+        empty=round(empty),
     )
 
 

@@ -34,7 +34,7 @@ class Means:
         model, codec = self.vae.model.eval(), self.vae.codec
         batches = Batches(ListExamples(codec.encode(raw)), codec.collate, BATCH, shuffle=False, max_tokens=TOKENS)
         z = np.empty((len(raw), self.vae.settings.model.latent_size), np.float32)
-        for rows in batches.plan(0):
+        for rows in batches.plan():
             x = batches.take(rows).x
             start = time.perf_counter()
             with autocast(model.device, self.precision):

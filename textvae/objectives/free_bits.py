@@ -7,6 +7,7 @@ from torch import Tensor
 
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
+from textvae.distributed import mean
 from textvae.errors import RequestError
 from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension, need_dimensions
 from textvae.schedules import Schedule
@@ -43,7 +44,7 @@ class FreeBits(Objective):
         distortion = -model.log_px(batch.x, z, batch.y)[0]
         if self.per == "batch":
             rate = kl(q, p, z)
-            cost = rate.mean().clamp(min=self.nats)
+            cost = mean(rate).clamp(min=self.nats)
         else:
             each = kl_per_dimension(q, p)
             rate, cost = each.sum(-1), floored(each, self.nats, over_batch=self.per == "dimension")
@@ -53,4 +54,4 @@ class FreeBits(Objective):
 
 def floored(each: Tensor, nats: float, over_batch: bool) -> Tensor:
     """The mean rate [] of KLs [B, Z] with no dimension counted below ``nats``, on the batch mean or per example."""
-    return (each.mean(0) if over_batch else each).clamp(min=nats).sum(-1).mean()
+    return (mean(each) if over_batch else each).clamp(min=nats).sum(-1).mean()

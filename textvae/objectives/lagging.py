@@ -9,6 +9,7 @@ from torch.distributions import Distribution
 
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
+from textvae.distributed import mean
 from textvae.errors import RequestError
 from textvae.objectives.base import Objective, Terms, need_code
 from textvae.objectives.elbo import ELBO
@@ -25,9 +26,9 @@ class Lagging(Objective):
     Three differences from the paper. A step of the encoder counts as a step of the run and reads the next batch,
     so that an epoch holds fewer steps of the decoder while the turns last. The mutual information is not that of
     the validation split after each epoch, which an objective does not see, but its mean over the training batches
-    of each ``share`` of the run, estimated within the batch: it cannot exceed ln(batch size). And it has stopped
-    rising after ``patience`` such shares without a new highest mean, not after one: while the code carries next
-    to nothing, which of two estimates is the higher one is chance.
+    of each ``share`` of the run, estimated within the batch (within each process's part of it): it cannot exceed
+    ln(batch size). And it has stopped rising after ``patience`` such shares without a new highest mean, not after
+    one: while the code carries next to nothing, which of two estimates is the higher one is chance.
     """
 
     aggressive: Tensor
@@ -72,10 +73,9 @@ class Lagging(Objective):
         q = model.posterior(batch.x, batch.y)
         terms, z = self.elbo.terms(model, batch, q, progress)
         with torch.no_grad():
-            loss = terms.loss.detach() * len(batch.x)
-            units = model.likelihood.units(batch.x).sum()
+            loss, units = terms.loss.detach(), model.likelihood.units(batch.x).double().mean()
             found = [torch.ones_like(loss), loss, units, mutual_information(q, z), torch.ones_like(loss)]
-            self.sums += torch.stack([value.double() for value in found])
+            self.sums += mean(torch.stack([value.double() for value in found])[None])
         return terms
 
     def begin_step(

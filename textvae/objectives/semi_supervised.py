@@ -8,6 +8,7 @@ from torch import Tensor
 
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
+from textvae.distributed import mean
 from textvae.objectives.base import Objective, Terms, kl, need_classifier
 from textvae.schedules import Schedule
 
@@ -39,7 +40,9 @@ class SemiSupervised(Objective):
             distortion, rate = _bounds(model, batch.x, y, features, logits)
         else:
             distortion, rate = _terms(model, batch.x, features, None)
-        known = F.cross_entropy(logits, y, ignore_index=-1, reduction="sum") / (y >= 0).sum().clamp(min=1)
+        # The mean over what is labelled, as a ratio of means over the batch: of the whole one, if processes divide it.
+        known = mean(F.cross_entropy(logits, y, ignore_index=-1, reduction="none"))
+        known = known / mean((y >= 0).float()).clamp(min=1e-9)
         beta = self.schedule(progress)
         return Terms((distortion + beta * rate).mean() + self.weight * known, distortion, rate, beta)
 

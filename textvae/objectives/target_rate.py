@@ -8,6 +8,7 @@ from torch import Tensor
 
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
+from textvae.distributed import mean
 from textvae.errors import RequestError
 from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension, latent_size, need_dimensions, need_free_rate
 from textvae.objectives.free_bits import floored
@@ -68,7 +69,7 @@ class TargetRate(Objective):
         multiplier = self.log_multiplier.exp()
         loss = (distortion + multiplier * rate).mean()
         if self.training:
-            self._ascend(rate.detach().mean())
+            self._ascend(mean(rate.detach()))
         return Terms(loss, distortion, rate, multiplier.detach())
 
     def _ascend(self, rate: Tensor) -> None:
