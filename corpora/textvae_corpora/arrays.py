@@ -7,6 +7,7 @@ import io
 import warnings
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -39,18 +40,21 @@ def read(path: Path, options: Options) -> Split:
                 return pictures(_many(_array(path, stream)), path, options)
             with zipfile.ZipFile(stream) as archive:
                 found = {Path(name).stem.lower(): name for name in archive.namelist()}
-                images = _member(path, archive, _which(path, found))
-                labelled = next((found[name] for name in _LABELS if name in found), None)
+                which = _which(path, found)
+                images = _member(path, archive, found[which])
+                labelled = next((name for name in _LABELS if name in found), None)
                 labels = None
                 if labelled is not None:
-                    labels = _member(path, archive, labelled, len(images) * _LABEL_BYTES)
+                    labels = _member(path, archive, found[labelled], len(images) * _LABEL_BYTES)
+                unread = ", ".join(sorted(found.keys() - {which, labelled}))
         except (RequestError, OSError):
             raise
         except MemoryError:
             raise RequestError(f"{path} holds more than fits into memory.") from None
         except Exception as error:  # numpy and zipfile raise of all kinds at damaged or hostile files
             raise RequestError(f"{path} is not a numpy file that can be read: {error}.") from error
-    return pictures(images if labels is not None else _many(images), path, options, labels)
+    split = pictures(images if labels is not None else _many(images), path, options, labels)
+    return replace(split, notes=(*split.notes, *([f"{which} is read, and not {unread}"] if unread else [])))
 
 
 def _many(array: np.ndarray) -> np.ndarray:
@@ -59,10 +63,11 @@ def _many(array: np.ndarray) -> np.ndarray:
 
 
 def _which(path: Path, found: dict[str, str]) -> str:
-    name = next((found[name] for name in _IMAGES if name in found), None)
+    """The name of the array that holds the pictures."""
+    name = next((name for name in _IMAGES if name in found), None)
     if name is None and len(found) != 1:
         raise RequestError(f"{path}: which array holds the pictures? It has {', '.join(found)}: call it images.")
-    return name or next(iter(found.values()))
+    return name or next(iter(found))
 
 
 def _member(path: Path, archive: zipfile.ZipFile, name: str, most: int | None = None) -> np.ndarray:
@@ -116,17 +121,18 @@ def pictures(array: np.ndarray, where: Path | str, options: Options, labels: np.
             f"{where} holds an array of shape {array.shape}: pictures are [N, H, W], [N, H, W, 3] or [N, 3, H, W]."
         )
     array, told = fitted(array, options.size, options.colour)
-    names = None if labels is None else [str(name) for name in labels[: options.limit].tolist()]
-    return split_of(array, where, options, names, [*notes, *told])
+    names = None if labels is None else [_name(label) for label in labels[: options.limit].tolist()]
+    return split_of(array, names, [*notes, *told])
 
 
-def split_of(
-    array: np.ndarray,
-    where: Path | str,
-    options: Options,
-    labels: Sequence[str | None] | None,
-    notes: Sequence[str] = (),
-) -> Split:
+def _name(label: Any) -> str:
+    """The name of a class: 3 for 3.0, too."""
+    if isinstance(label, bytes):
+        return label.decode("utf-8", "backslashreplace")
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
+def split_of(array: np.ndarray, labels: Sequence[str | None] | None, notes: Sequence[str] = ()) -> Split:
     """The Split of pictures uint8 [N, C, H, W] and the name of each one's class, None where it has none."""
     array = np.ascontiguousarray(array)
     ids, classes = (None, ()) if labels is None else name_labels(labels)

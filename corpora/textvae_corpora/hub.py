@@ -98,7 +98,7 @@ def _pictures(source: str, dataset: Dataset, column: str, options: Options) -> S
     array, notes = gather(source, len(rows), opened, options)
     names = None if label is None else getattr(features[label], "names", None)
     labels = None if label is None else [_name(y, names) for y in rows[label]]
-    return split_of(array, source, options, labels, notes)
+    return split_of(array, labels, notes)
 
 
 def _name(value: Any, names: list[str] | None) -> str | None:

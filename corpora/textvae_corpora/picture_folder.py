@@ -34,13 +34,13 @@ def read(folder: Path, files: list[Path], options: Options) -> Split:
     array, notes = gather(folder, len(files), lambda i: opened_picture(files[i]), options)
     labels = None if names is None else [str(name) for name in names[: len(files)]]
     shown = [path.relative_to(folder).as_posix() for path in files]
-    return replace(split_of(array, folder, options, labels, notes), names=shown)
+    return replace(split_of(array, labels, notes), names=shown)
 
 
 def read_file(path: Path, options: Options) -> Split:
     """The picture of one file."""
     array, notes = gather(path, 1, lambda _: opened_picture(path), options)
-    return split_of(array, path, options, None, notes)
+    return split_of(array, None, notes)
 
 
 def gather(where: Path | str, count: int, open_: Open, options: Options) -> tuple[np.ndarray, list[str]]:

@@ -435,6 +435,20 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path, monkeypatch):
     assert 0 < max(read) <= 1 << 14
 
 
+@pytest.mark.parametrize("labels", [np.array([3.0, 10.0]), np.array([3, 10]), np.array([b"3", b"10"])])
+def test_names_of_labels(tmp_path, labels):
+    np.savez(tmp_path / "a.npz", images=np.zeros((2, 4, 4), np.uint8), labels=labels)
+    assert load_corpus(str(tmp_path / "a.npz"), valid=str(tmp_path / "a.npz")).labels == ("3", "10")
+
+
+def test_arrays_that_are_not_read_are_told(tmp_path):
+    arrays = {
+        f"{name}_{split}": np.zeros((2, 4, 4) if name == "x" else 2) for name in "xy" for split in ("train", "test")
+    }
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert load_examples(str(tmp_path / "a.npz"))[2] == ("x_train is read, and not x_test, y_test",)
+
+
 def test_labels_as_a_bomb(tmp_path):
     np.savez_compressed(tmp_path / "a.npz", images=np.zeros((2, 4, 4), np.uint8), labels=np.zeros(1 << 20))
     with pytest.raises(RequestError, match="says it holds 8,388,608 bytes"):
