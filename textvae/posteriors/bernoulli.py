@@ -60,11 +60,13 @@ def _kl(q: Bits, p: Bernoulli) -> Tensor:
 
 
 class BernoulliPosterior(Posterior):
-    """A linear head gives the log odds of each bit. What the decoder reads in training depends on ``code``:
+    """A linear head gives the log odds of each bit.
 
-    - ``bits``: zeros and ones, with straight-through gradients (NASH, Shen et al. 2018);
-    - ``logistic``: the logistic function of the log odds and normal noise of deviation ``noise``, which drives the log
-      odds apart until the noise changes nothing (Salakhutdinov & Hinton 2009).
+    In training, normal noise of deviation ``noise`` is added to them, which drives them apart until it changes nothing
+    (Salakhutdinov & Hinton 2009). What the decoder reads then is the ``code``:
+
+    - ``bits``: zeros and ones, with straight-through gradients (Shen et al. 2018);
+    - ``logistic``: the logistic function of the noisy log odds (Salakhutdinov & Hinton 2009).
 
     In evaluation there is no noise, and codes are bits.
     """
