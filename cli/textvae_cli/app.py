@@ -29,6 +29,7 @@ COMMANDS = (  # a command is the function of that name in the module of that nam
     "search",
     "topics",
     "evaluate",
+    "plot",
     "recipes",
     "corpora",
     "models",
