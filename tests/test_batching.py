@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.toys import Memory
 from textvae.batching import SAMPLE, WINDOW, Batch, Batches, shuffled
+from textvae.codecs import CODECS
 
 
 def collate(rows, rng=None):
@@ -174,3 +175,12 @@ def test_processes_divide_every_batch_and_lose_and_double_nothing(lengths, size,
             assert batch.share == pytest.approx(len(batch.x) / len(rows) if batch.share else 0)
             assert len(batch.x) == len(batch.y) >= 1
             assert max(len(b.x) for b in shares) - len(batch.x) <= 1
+
+
+def test_without_padding_to_save_lengths_are_mixed_in_every_batch():
+    lengths = np.repeat([1, 100], 320).tolist()
+    examples = Memory([np.ones(n, np.int64) for n in lengths])
+    mixed = list(Batches(examples, collate, 32, by_length=False).plan(0))
+    assert sorted(np.concatenate(mixed).tolist()) == list(range(640))
+    assert all(0 < sum(lengths[i] > 1 for i in rows) < 32 for rows in mixed)
+    assert {name for name in CODECS if CODECS.get(name).pads} == {"sentencepiece", "words"}

@@ -71,3 +71,16 @@ def test_batch_norm_standardises_each_words_logits_and_keeps_its_shift():
     torch.testing.assert_close(logits.std(0, correction=0), torch.ones(6), atol=1e-3, rtol=0)
     likelihood.eval()
     torch.testing.assert_close(likelihood.mean(h[:1]), likelihood.mean(h)[:1])
+
+
+def test_the_words_own_frequencies_are_there_before_training():
+    shares = (0.5, 0.25, 0.0, 0.125)
+    expected = torch.tensor([0.5, 0.25, 0.0625, 0.125])  # a word of no document counts as half of the rarest
+    for likelihood in (Multinomial(3, (4,), shares), TopicMixture(3, (4,), shares)):
+        torch.nn.init.zeros_(likelihood.head.weight) if likelihood.head.bias is not None else None
+        got = likelihood.mean(torch.zeros(1, 3) if likelihood.head.bias is not None else torch.eye(3))
+        close = {"atol": 1e-6} if likelihood.head.bias is not None else {"atol": 0.3}
+        torch.testing.assert_close(got[0], expected / expected.sum(), rtol=0, **close)
+    normed = Multinomial(3, (4,), shares, batch_norm=True)
+    torch.testing.assert_close(normed.norm.shift.softmax(0), expected / expected.sum())
+    assert torch.isfinite(Multinomial(3, (4,), (0.0,) * 4).head.bias).all()

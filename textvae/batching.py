@@ -66,7 +66,7 @@ class ListExamples:
 
 
 class Batches:
-    """Cuts examples into batches of ``batch_size``, neighbours in length together.
+    """Cuts examples into batches of ``batch_size``, neighbours in length together unless ``by_length`` is off.
 
     Shuffled, every epoch has its own order, which depends on (seed, epoch) alone, and each batch a random generator
     of its own for ``collate(examples, rng)``; otherwise the order is that of length, and it is ``collate(examples)``.
@@ -82,8 +82,9 @@ class Batches:
         seed: int = 0,
         shuffle: bool = True,
         max_tokens: int | None = None,
+        by_length: bool = True,
     ):
-        self.examples, self.collate, self.batch_size = examples, collate, batch_size
+        self.examples, self.collate, self.batch_size, self.by_length = examples, collate, batch_size, by_length
         self.seed, self.shuffle, self.max_tokens = seed, shuffle, max_tokens
 
     def plan(self, epoch: int = 0, start: int = 0) -> Iterator[np.ndarray]:
@@ -115,7 +116,9 @@ class Batches:
         """The batches of a window of an epoch, in random order."""
         n, size = len(self.examples), WINDOW * self.batch_size
         rows = shuffled(np.arange(number * size, min(n, (number + 1) * size)), n, (self.seed, epoch))
-        cut = self._cut(rows[np.argsort(self.examples.lengths[rows], kind="stable")])
+        if self.by_length:
+            rows = rows[np.argsort(self.examples.lengths[rows], kind="stable")]
+        cut = self._cut(rows)
         return [cut[i] for i in np.random.default_rng((self.seed, epoch, number)).permutation(len(cut))]
 
     def _cut(self, rows: np.ndarray) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -113,15 +114,28 @@ class Multinomial(Likelihood):
     """Words drawn independently from one distribution per document; x [N, V] counts.
 
     log p leaves out the multinomial coefficient, which depends on no parameter: it is the probability of the
-    words in one order, the convention of topic models' perplexities (Miao et al. 2016).
+    words in one order, the convention of topic models' perplexities (Miao et al. 2016). The bias begins at the
+    log of the words' document frequencies, so that the code need not carry how common a word is; with
+    ``batch_norm`` each word's logits are standardised over the batch, and the bias is the shift that follows.
     """
 
-    def __init__(self, hidden_size: int, input_shape: Sequence[int], batch_norm: bool = False):
+    def __init__(
+        self,
+        hidden_size: int,
+        input_shape: Sequence[int],
+        document_frequency: Sequence[float] | None = None,
+        batch_norm: bool = False,
+    ):
         super().__init__()
         if len(input_shape) != 1:
             raise RequestError(f"A multinomial scores counts [V], not {list(input_shape)}.")
-        self.head = dense(hidden_size, math.prod(input_shape), bias=not batch_norm)  # batch norm would take it away
-        self.norm = ScaledBatchNorm(math.prod(input_shape), 1.0) if batch_norm else nn.Identity()
+        size = math.prod(input_shape)
+        self.head = dense(hidden_size, size, bias=not batch_norm)
+        self.norm = ScaledBatchNorm(size, 1.0) if batch_norm else nn.Identity()
+        if document_frequency is not None:
+            bias = self.norm.shift if isinstance(self.norm, ScaledBatchNorm) else self.head.bias
+            with torch.no_grad():
+                bias.copy_(_log_shares(document_frequency))
 
     def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
         """hidden [N, H] and counts x [N, V] to [N]."""
@@ -154,14 +168,25 @@ class Multinomial(Likelihood):
 class TopicMixture(Multinomial):
     """A mixture of topics: p(w) = Σ_k h_k softmax(β_k)_w for shares h, LDA (Srivastava & Sutton 2017, §3)."""
 
-    def __init__(self, hidden_size: int, input_shape: Sequence[int]):
+    def __init__(self, hidden_size: int, input_shape: Sequence[int], document_frequency: Sequence[float] | None = None):
         super().__init__(hidden_size, input_shape)
         self.head = dense(hidden_size, math.prod(input_shape), bias=False)
+        if document_frequency is not None:  # every topic begins near how common the words are
+            with torch.no_grad():
+                self.head.weight += _log_shares(document_frequency)[:, None]
 
     def log_mean(self, hidden: Tensor) -> Tensor:
         """Shares [N, H] to the logarithm of the word distribution [N, V]."""
         shares = hidden.float() / hidden.float().sum(-1, keepdim=True).clamp(min=TINY)  # dropout leaves some out
         return (shares @ self.head.weight.T.float().softmax(-1)).clamp(min=TINY).log()
+
+
+def _log_shares(document_frequency: Sequence[float]) -> Tensor:
+    """Logs of the shares of the documents that hold each word [V], around 0; a word of none has half the least."""
+    shares = np.asarray(document_frequency, np.float32)
+    least = shares[shares > 0].min(initial=1.0)
+    logs = np.log(np.maximum(shares, least / 2))
+    return torch.from_numpy(logs - logs.mean())
 
 
 class Pixels(Likelihood):

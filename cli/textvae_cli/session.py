@@ -88,7 +88,9 @@ def prepare(settings: Settings, corpus: Corpus, saved: Path | None, say: Callabl
     train = encode_examples(corpus.train, codec, labels=labels)
     valid = encode_examples(corpus.valid, codec, labels=corpus.valid_labels)
     plan = settings.train
-    batches = Batches(train, codec.collate, plan.batch_size, plan.seed, max_tokens=plan.max_tokens)
+    batches = Batches(
+        train, codec.collate, plan.batch_size, plan.seed, max_tokens=plan.max_tokens, by_length=codec.pads
+    )
     return Session(settings, corpus, vae, batches, Batches(valid, codec.collate, VALID_BATCH, shuffle=False))
 
 

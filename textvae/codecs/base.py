@@ -15,6 +15,10 @@ PAD, UNK, BOS, EOS = 0, 1, 2, 3
 class Codec(ABC):
     """Raw examples to arrays (``encode``), arrays to a batch (``collate``), a batch to raw examples (``decode``)."""
 
+    pads: bool = False
+    """Whether a batch is as wide as its longest example. Where it is not, batches of one length would save nothing,
+    and their gradients and batch norms would speak of long examples at one step and of short ones at the next."""
+
     @classmethod
     @abstractmethod
     def fit(cls, raw: Iterable[Any], *args: Any, **options: Any) -> Self:

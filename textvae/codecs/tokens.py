@@ -16,6 +16,8 @@ from textvae.errors import RequestError
 class TokenCodec(Codec):
     """Sentences to ids BOS w₁ … wₙ EOS; sentences of more than ``max_length`` tokens keep their beginning."""
 
+    pads = True
+
     def __init__(self, vocab_size: int, state: bytes, max_length: int):
         if max_length < 1:
             raise RequestError(f"The max_length of a sentence is 1 token or more; {max_length} is too little.")
