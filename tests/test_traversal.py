@@ -50,8 +50,9 @@ def test_quantiles_of_another_prior():
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_sensitivity_of_a_linear_gaussian():
+def test_sensitivity_of_a_linear_gaussian(monkeypatch):
     """At x = Wz, log p(x|z) falls by |W_d|² r² / 2σ² whichever way dimension d moves."""
+    monkeypatch.setattr("textvae.latent.traversal.AT_ONCE", 2)
     w, scale, reach = torch.tensor([[3.0, 0.0], [0.0, 0.0], [1.0, 1.0]]), 0.5, 0.7
 
     def log_px(x, z):

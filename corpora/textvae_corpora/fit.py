@@ -16,7 +16,7 @@ def fitted(array: np.ndarray, size: tuple[int, int] | None, colour: bool | None)
         array = array.repeat(3, 1) if colour else _grey(array)
         notes.append("grey pictures were given three channels" if colour else "colours were made grey")
     if size is not None and size != array.shape[2:]:
-        notes.append(f"scaled and cropped from {_shown(array.shape[2:])} to {_shown(size)}")
+        notes.append(f"scaled and cropped from {shown(array.shape[2:])} to {shown(size)}")
         array = _scaled(array, size)
     return array, notes
 
@@ -48,5 +48,6 @@ def _scaled(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return result
 
 
-def _shown(size: tuple[int, ...]) -> str:
+def shown(size: tuple[int, ...]) -> str:
+    """Height and width as people write them: width x height."""
     return f"{size[1]:,} x {size[0]:,}"

@@ -45,7 +45,7 @@ def read_pictures(sources: Sequence[str], shape: tuple[int, int, int]) -> list[P
                 raise RequestError(f"{source}: {corpus} has the pictures 0 to {len(split.examples) - 1:,}.")
             note = "; ".join(split.notes)
             found += [Picture(f"{corpus}:{i}", split.examples[i], note) for i in range(first, last + 1)]
-        elif source.strip() and readable(path):
+        elif source.strip() and readable(path) and (path.is_dir() or path.is_file()):
             raise RequestError(f"{source} holds more than one picture: say which, as in {source}:0.")
         else:
             raise RequestError(

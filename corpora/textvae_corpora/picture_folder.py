@@ -15,6 +15,7 @@ import numpy as np
 from textvae.errors import RequestError
 from textvae_corpora.arrays import refuse_large, split_of
 from textvae_corpora.base import Options, Split
+from textvae_corpora.fit import shown as shown_size
 from textvae_corpora.picture_file import is_grey, opened_picture, pixels, upright_size
 
 LARGE, SIDE = 128, 64
@@ -95,10 +96,10 @@ def _size(sizes: Counter[tuple[int, int]], asked: tuple[int, int] | None) -> tup
     if only == wanted:
         return wanted, []
     low, high = min(sizes, key=lambda size: size[0] * size[1]), max(sizes, key=lambda size: size[0] * size[1])
-    were = f"are {_shown(low)} each" if only else f"have {len(sizes):,} sizes, from {_shown(low)} to {_shown(high)}"
+    were = (
+        f"are {shown_size(low)} each"
+        if only
+        else f"have {len(sizes):,} sizes, from {shown_size(low)} to {shown_size(high)}"
+    )
     another = "" if asked else "; --size N takes another size"
-    return wanted, [f"the pictures {were}: scaled and cropped to {_shown(wanted)}{another}"]
-
-
-def _shown(size: tuple[int, int]) -> str:
-    return f"{size[1]:,} x {size[0]:,}"
+    return wanted, [f"the pictures {were}: scaled and cropped to {shown_size(wanted)}{another}"]
