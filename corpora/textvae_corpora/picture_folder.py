@@ -15,7 +15,7 @@ import numpy as np
 from textvae.errors import RequestError
 from textvae_corpora.arrays import refuse_large, split_of
 from textvae_corpora.base import Options, Split
-from textvae_corpora.fit import shown as shown_size
+from textvae_corpora.fit import shown
 from textvae_corpora.picture_file import is_grey, opened_picture, pixels, upright_size
 
 LARGE, SIDE = 128, 64
@@ -34,8 +34,8 @@ def read(folder: Path, files: list[Path], options: Options) -> Split:
     files = files[: options.limit]
     array, notes = gather(folder, len(files), lambda i: opened_picture(files[i]), options)
     labels = None if names is None else [str(name) for name in names[: len(files)]]
-    shown = [path.relative_to(folder).as_posix() for path in files]
-    return replace(split_of(array, labels, notes), names=shown)
+    paths = [path.relative_to(folder).as_posix() for path in files]
+    return replace(split_of(array, labels, notes), names=paths)
 
 
 def read_file(path: Path, options: Options) -> Split:
@@ -96,10 +96,6 @@ def _size(sizes: Counter[tuple[int, int]], asked: tuple[int, int] | None) -> tup
     if only == wanted:
         return wanted, []
     low, high = min(sizes, key=lambda size: size[0] * size[1]), max(sizes, key=lambda size: size[0] * size[1])
-    were = (
-        f"are {shown_size(low)} each"
-        if only
-        else f"have {len(sizes):,} sizes, from {shown_size(low)} to {shown_size(high)}"
-    )
+    were = f"are {shown(low)} each" if only else f"have {len(sizes):,} sizes, from {shown(low)} to {shown(high)}"
     another = "" if asked else "; --size N takes another size"
-    return wanted, [f"the pictures {were}: scaled and cropped to {shown_size(wanted)}{another}"]
+    return wanted, [f"the pictures {were}: scaled and cropped to {shown(wanted)}{another}"]
