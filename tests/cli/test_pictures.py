@@ -2,15 +2,11 @@
 
 import json
 import os
-import pty
 import re
-import subprocess
 
 import numpy as np
 import pytest
 from PIL import Image
-
-from .conftest import ROOT, command
 
 
 def seen(file):
@@ -224,31 +220,16 @@ def test_without_pillow(textvae, run, monkeypatch):
     assert "pip install 'textvae[images]'" in done.stderr
 
 
-def terminal(*words, **env):
-    """What a command shows in a terminal of 80 x 24 with 24-bit colours."""
-    path = os.pathsep.join(str(ROOT / folder) for folder in (".", "cli", "corpora"))
-    unset = {"NO_COLOR", "COLUMNS", "LINES"}
-    env = {**{k: v for k, v in os.environ.items() if k not in unset}, "PYTHONPATH": path, **env}
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(command(*words), stdout=theirs, stderr=subprocess.PIPE, env=env)
-    os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(ours, 1 << 16)
-        except OSError:  # the other end is closed
-            break
-    os.close(ours)
-    _, err = process.communicate()
-    return process.returncode, shown.decode(), err.decode()
-
-
-def test_a_preview_in_the_terminal(run, photos):
-    code, shown, err = terminal("reconstruct", "c.png", "--model", run, TERM="xterm-256color", COLORTERM="truecolor")
-    assert code == 0, err
-    lines = shown.splitlines()
-    assert {re.sub(r"\x1b\[[\d;]*m", "", line) for line in lines} <= {"▀" * len(re.findall("▀", lines[0])), ""}
-    assert "38;2;70;70;70" in shown
+def test_a_preview_in_the_terminal(textvae, run, photos, monkeypatch):
+    monkeypatch.setattr("textvae_cli.pictures.can_preview", lambda: True)
+    for key, value in {"TERM": "xterm-256color", "COLORTERM": "truecolor", "FORCE_COLOR": "1"}.items():
+        monkeypatch.setenv(key, value)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((40, 12)))
+    done = textvae("reconstruct", "c.png", "--model", run, color=True)
+    assert done.exit_code == 0, done.stderr
+    assert "38;2;70;70;70" in done.stdout
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line) for line in done.stdout.splitlines()]
+    assert lines == ["▀" * 6] * 6  # two pictures of 4 x 4 with margins: 11 rows of 6 pixels
 
 
 @pytest.mark.parametrize(
