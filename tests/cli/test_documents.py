@@ -122,3 +122,17 @@ def test_a_model_of_sentences_has_no_topics(textvae, tiny):
     assert "--recipe documents/prodlda" in refused.stderr
     found = json.loads(textvae("evaluate", "toy:9", "--model", tiny, "--json").stdout)
     assert "empty" not in found
+
+
+def test_the_same_seed_gives_the_same_topics(textvae, run):
+    corpus = run.parent / "train.tsv"
+    for name, seed in (("again", 0), ("other", 1)):
+        done = textvae(
+            "train", corpus, "--recipe=documents/prodlda", "--epochs=2", f"--seed={seed}", "--out", name, *SMALL
+        )
+        assert done.exit_code == 0, done.output
+    first, again, other = (
+        json.loads(textvae("topics", "--model", place, "--json").stdout)["topics"] for place in (run, "again", "other")
+    )
+    assert first == again
+    assert first != other
