@@ -10,7 +10,7 @@ from tests.toys import Memory, batches_of, vae_of
 from textvae.batching import Batches
 from textvae.errors import RequestError
 from textvae.evaluation.bounds import evaluate
-from textvae.evaluation.documents import codes, diversity, first_words, npmi, topics, unigram_perplexity
+from textvae.evaluation.documents import Topics, codes, diversity, npmi, shares, topics, unigram_perplexity
 
 
 def bag(**counts):
@@ -42,8 +42,14 @@ def test_npmi_of_words_that_always_come_together_is_1_and_of_words_of_every_docu
 def test_diversity_is_the_share_of_different_words():
     assert diversity(torch.tensor([[0, 1], [1, 2]])) == 0.75
     assert diversity(torch.tensor([[0, 1], [0, 1]])) == 0.5
-    assert first_words(torch.tensor([[0.1, 0.7, 0.2]]), 2).tolist() == [[1, 2]]
-    assert first_words(torch.tensor([[0.1, 0.7, 0.2]]), 25).tolist() == [[1, 2, 0]]
+
+
+def test_words_are_ranked_by_relevance():
+    found = Topics(torch.tensor([[0.5, 0.4, 0.1]]), torch.tensor([0.8, 0.1, 0.1]))
+    expected = [0.6 * math.log(p) + 0.4 * math.log(p / q) for p, q in ((0.5, 0.8), (0.4, 0.1), (0.1, 0.1))]
+    assert found.relevance()[0].tolist() == pytest.approx(expected, abs=1e-5)
+    assert found.first(2).tolist() == [[1, 0]]
+    assert found.first(25).tolist() == [[1, 0, 2]]
 
 
 def test_the_unigram_model_by_hand():
@@ -76,14 +82,17 @@ def test_perplexity_of_documents_and_of_the_corpus():
 def test_topics_are_distributions_of_words_and_codes_stand_in_the_order_of_the_documents(recipe):
     vae = vae_of(recipe)
     found = topics(vae.model)
-    assert found.shape == (3, len(vae.codec.words))
-    torch.testing.assert_close(found.sum(1), torch.ones(3))
+    assert found.words.shape == (3, len(vae.codec.words))
+    torch.testing.assert_close(found.words.sum(1), torch.ones(3))
+    torch.testing.assert_close(found.background.sum(), torch.tensor(1.0))
     batches = batches_of(vae, shuffle=False)
     vae.model.train()
     z = codes(vae.model, batches)
     assert vae.model.training
     one = vae.encode(vae.codec.decode(vae.codec.collate([batches.examples[5]])))[0]
-    torch.testing.assert_close(z[5], one.softmax(-1) if vae.model.decoder.simplex else one)
+    torch.testing.assert_close(z[5], one)
+    of_topics = shares(vae.model, batches)[5]
+    torch.testing.assert_close(of_topics, one.softmax(-1) if vae.model.decoder.simplex else one)
 
 
 @pytest.mark.parametrize(

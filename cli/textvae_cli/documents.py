@@ -53,8 +53,8 @@ def measure(vae: "TextVAE", split: "Split", batches: "Batches") -> Measured:
     if vae.model.decoder.topical:
         topics = documents.topics(vae.model)
         kept = (held[i] for i in range(len(held)))
-        figures["npmi"] = documents.npmi(documents.first_words(topics, documents.COHERENT), kept)
-        figures["topic_diversity"] = documents.diversity(documents.first_words(topics, documents.DIVERSE))
+        figures["npmi"] = documents.npmi(topics.first(documents.COHERENT), kept)
+        figures["topic_diversity"] = documents.diversity(topics.first(documents.DIVERSE))
     database = _training(vae)
     if database is None:
         return Measured(figures)

@@ -32,40 +32,44 @@ def topics(
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Name the topics of a document model: their most probable words.
+    """Name the topics of a document model: their most relevant words.
 
-    The number of a topic is its place in the code. With FILE, the shares of the topics in each document are told
-    instead; of a model whose code is no shares (NVDM), the units that are highest.
+    Words are ranked by how probable a topic makes them, and by how much more probable than they are without it; their
+    probability stands beside them. The number of a topic is its place in the code. With FILE, the shares of the topics
+    in each document are told instead; of a model whose code is no shares (NVDM), the units that are highest.
     """
     name, vae = loading.open_model(model, device)
     from textvae.evaluation import documents
 
-    distributions = documents.topics(vae.model)
-    best = distributions.topk(min(top, distributions.shape[1]))
-    words = [[vae.codec.words[i] for i in row] for row in best.indices.tolist()]  # type: ignore[attr-defined]
+    found = documents.topics(vae.model)
+    ids = found.first(top)
+    words = [[vae.codec.words[i] for i in row] for row in ids.tolist()]  # type: ignore[attr-defined]
+    shares = found.words.cpu().gather(1, ids).tolist()
+    relevance = found.relevance().cpu().gather(1, ids).tolist()
+    keys = ("word", "probability", "relevance")
     tree = {
         "model": name,
         "topics": [
-            {"topic": k, "words": [{"word": w, "probability": p} for w, p in zip(row, weights)]}
-            for k, (row, weights) in enumerate(zip(words, best.values.tolist()))
+            {"topic": k, "words": [dict(zip(keys, row)) for row in zip(*columns)]}
+            for k, columns in enumerate(zip(words, shares, relevance))
         ],
     }
     if file is None:
         if as_json:
             console.document(tree)
         else:
-            _print_topics(words, best.values.tolist())
+            _print_topics(words, shares)
         return
-    split, shares = _shares(vae, name, file, text_column, label_column, encoding, limit)
+    split, held = _shares(vae, name, file, text_column, label_column, encoding, limit)
     value = "share" if vae.model.decoder.simplex else "value"
     if as_json:
         rows = [
             {"index": i, "name": split.names[i] if split.names else None, value + "s": row}
-            for i, row in enumerate(shares.tolist())
+            for i, row in enumerate(held.tolist())
         ]
         console.document({**tree, "documents": rows})
         return
-    _print_documents(split, shares, words, value)
+    _print_documents(split, held, words, value)
 
 
 def _shares(
@@ -79,7 +83,7 @@ def _shares(
 ) -> "tuple[Split, Tensor]":
     """The documents of a file and their shares [N, K], or their codes where these are no shares."""
     from textvae.batching import Batches
-    from textvae.evaluation.documents import codes
+    from textvae.evaluation.documents import shares
     from textvae_cli.reading import read_for
     from textvae_corpora import encode_examples
 
@@ -88,7 +92,7 @@ def _shares(
     unknown = int((examples.lengths == 0).sum())
     if unknown:
         console.say(f"note: {unknown:,} of {len(examples):,} documents hold no word that the model knows")
-    return split, codes(vae.model, Batches(examples, vae.codec.collate, BATCH, shuffle=False))
+    return split, shares(vae.model, Batches(examples, vae.codec.collate, BATCH, shuffle=False))
 
 
 def _print_topics(words: list[list[str]], weights: list[list[float]]) -> None:

@@ -47,10 +47,10 @@ def test_topics_are_ranked_words_with_weights(textvae, run):
     tree = json.loads(textvae("topics", "--model", run, "--top", 4, "--json").stdout)
     assert [one["topic"] for one in tree["topics"]] == [0, 1, 2]
     for one in tree["topics"]:
-        weights = [word["probability"] for word in one["words"]]
+        weights = [word["relevance"] for word in one["words"]]
         assert weights == sorted(weights, reverse=True)
         assert len(weights) == 4
-        assert 0 < sum(weights) < 1
+        assert 0 < sum(word["probability"] for word in one["words"]) < 1
     lines = textvae("topics", "--model", run, "--top", 99).stdout.splitlines()
     assert len(lines) == 3
     assert len(lines[0].split("\t")[1].split()) == 2 * 12, "a topic has no more words than there are"

@@ -1,6 +1,7 @@
 """What is measured of documents: their topics, the unigram model beside them, and the codes by which they are found."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,14 +14,29 @@ from textvae.likelihoods import Multinomial
 
 COHERENT, DIVERSE = 10, 25  # words of a topic: Lau et al. (2014), Dieng et al. (2020)
 AT_ONCE = 4096  # documents
+LAMBDA = 0.6  # at which people told topics apart best (Sievert & Shirley 2014, §4)
+
+
+class Topics(NamedTuple):
+    """What each unit of the code says of words, beside what is said without any."""
+
+    words: Tensor  # [K, V] the word distribution of a document that is all about it
+    background: Tensor  # [V] that of the code 0
+
+    def relevance(self) -> Tensor:
+        """By what words are ranked [K, V]: λ log p(w|k) + (1 − λ) log p(w|k) / p(w) (Sievert & Shirley 2014, eq. 1)."""
+        return self.words.log() - (1 - LAMBDA) * self.background.log()
+
+    def first(self, n: int) -> Tensor:
+        """The ids [K, n] of the most relevant words; of a smaller vocabulary, all of it in order."""
+        return first_words(self.relevance(), n)
 
 
 @torch.no_grad()
-def topics(model: Autoencoder) -> Tensor:
-    """The word distribution of each unit of the code [K, V], in evaluation mode: of a document that is all about it.
+def topics(model: Autoencoder) -> Topics:
+    """The topics of a model, in evaluation mode.
 
     Under batch norm the decoder's weights alone do not rank words, since each word's are of a scale of their own.
-
     Raises RequestError for a model with layers between the code and the words, or whose x are not counts.
     """
     likelihood = model.likelihood
@@ -29,32 +45,41 @@ def topics(model: Autoencoder) -> Tensor:
             "This model has no topics: layers of its decoder stand between the code and the words, or it does not "
             "count words. Train one with --recipe documents/prodlda, documents/nvlda, documents/nvdm or documents/vae."
         )
-    training = likelihood.training
-    try:
-        return likelihood.eval().topics()
-    finally:
-        likelihood.train(training)
+    training = model.training
+    model.eval()
+    zero = torch.zeros(1, model.prior().event_shape[0], device=model.device)
+    found = Topics(likelihood.topics(), likelihood.mean(model.decoder(zero, zero))[0])
+    model.train(training)
+    return found
 
 
-def first_words(topics: Tensor, n: int) -> Tensor:
-    """The ids [K, n] of the most probable words of topics [K, V]; of a smaller vocabulary, all of it in order."""
-    return topics.topk(min(n, topics.shape[1])).indices.cpu()
+def first_words(scores: Tensor, n: int) -> Tensor:
+    """The ids [K, n] of the highest of scores [K, V]."""
+    return scores.topk(min(n, scores.shape[1])).indices.cpu()
+
+
+def codes(model: Autoencoder, batches: Batches) -> Tensor:
+    """The posterior means [N, Z], in the order of the examples: by these documents are compared, topic models' too.
+
+    (Their cosines found more documents of the same label than those of the shares, which forget the sign of a topic.)
+    """
+    return _of_each(model, batches, shares=False)
+
+
+def shares(model: Autoencoder, batches: Batches) -> Tensor:
+    """The topics' shares in each document [N, K]; the posterior means of a model whose hidden units are no shares."""
+    return _of_each(model, batches, shares=model.decoder.simplex)
 
 
 @torch.no_grad()
-def codes(model: Autoencoder, batches: Batches) -> Tensor:
-    """By what documents are compared [N, Z], in the order of the examples.
-
-    The shares of the topics where the decoder makes such, since documents about the same thing share topics however
-    far the code in front of the softmax is from 0; otherwise the posterior means.
-    """
+def _of_each(model: Autoencoder, batches: Batches, shares: bool) -> Tensor:
     training = model.training
     model.eval()
     found = torch.zeros(len(batches.examples), model.prior().event_shape[0])
     for rows in batches.plan(0):
         x = batches.take(rows).x.to(model.device)
         z = model.posterior(x).mean
-        found[torch.from_numpy(rows)] = (model.decoder(z, x) if model.decoder.simplex else z).float().cpu()
+        found[torch.from_numpy(rows)] = (model.decoder(z, x) if shares else z).float().cpu()
     model.train(training)
     return found
 
