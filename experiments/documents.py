@@ -208,8 +208,8 @@ ABOUT = """\
 Trained on the training documents, of which textvae holds out a twentieth to stop at the best, and measured on the test
 documents. Perplexity is exp(Σ −ELBO / Σ words) from one code per document, *per document* exp of the mean of each
 document's nats per word. NPMI is of the topics' ten first words, counted in the test documents (pairs that never meet
-have −1); diversity is the share of different words among their first 25. Words are ranked by relevance (λ = 0.6; Sievert
-& Shirley 2014), those of LDA and NMF by weight. Precision and mean average precision: the test documents are
+have −1); diversity is the share of different words among their first 25. Words are ranked by relevance (λ = 0.6,
+Sievert & Shirley 2014), those of LDA and NMF by weight. Precision and mean average precision: the test documents are
 queries against all training documents, a hit has the same label, by the cosine of posterior means (of the topics'
 shares, for LDA and NMF) or by the Hamming distance of bits. CPU-seconds are those of the whole training
 command, or of fitting and measuring the codes of a baseline, on one thread of a shared machine.
