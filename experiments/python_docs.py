@@ -1,7 +1,7 @@
 """How well ``textvae search`` knows Python's documentation, beside tf-idf and LSA: `python -m experiments.python_docs`.
 
-Forty queries, each with the modules that answer it, were written down before anything was measured. The first half
-chose the recipe's learning rate; the second half did not.
+Forty queries, each with the modules that answer it; both halves were written down before they were measured. The
+first half chose the recipe and what a document is; the second chose nothing.
 """
 
 import json

@@ -11,16 +11,21 @@ from textvae.errors import RequestError
 from textvae_cli import console, loading, options
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from textvae import TextVAE
     from textvae.latent.index import Example, Hit, Index
 
+    Row = tuple[Hit, Example, list[str]]
+
 FIRST_WORDS = 60  # characters of a document that has no name
+EXPLAINED = 100  # hits of a query that are shown with their words: each costs as much as encoding its words
 COLUMNS = 12  # hits beside one another on the sheet of pictures
 LONGEST = 400  # characters of a sentence that is shown
 
 
 def search(
-    words: Annotated[
+    asked: Annotated[
         list[str],
         typer.Argument(metavar="[IDX] QUERY…", help="Index and queries; - reads queries from standard input."),
     ],
@@ -40,7 +45,7 @@ def search(
     from textvae.latent.index import Index, is_index, same_model
     from textvae.latent.shards import fingerprint
 
-    place, *queries = words
+    place, *queries = asked
     if not queries and not is_index(place) and not place.endswith(".idx") and not os.path.exists(place):
         from textvae_cli import python_docs
 
@@ -71,12 +76,7 @@ def search(
         _check(vae, queries)
     z = vae.encode(shown)
     found = index.search(z.cpu().numpy(), k)
-    from textvae.latent.matches import matches
-
-    answers = []
-    for query, code, hits in zip(queries, z, found):
-        examples = [(hit, index[hit.row]) for hit in hits]
-        answers.append((query, [(hit, one, matches(vae, code, one.text) if one.text else []) for hit, one in examples]))
+    answers = [(query, _told(vae, code, hits, index)) for query, code, hits in zip(queries, z, found)]
     if index.header.kind == "image":
         pictures.show(_sheet(shown, [[one.picture for _, one, _ in rows] for _, rows in answers]), out, as_json)
     if as_json:
@@ -86,6 +86,17 @@ def search(
         return
     for query, rows in answers:
         _print(index, query if len(answers) > 1 else None, rows)
+
+
+def _told(vae: "TextVAE", code: "Tensor", hits: "Sequence[Hit]", index: "Index") -> "list[Row]":
+    """The hits with their examples, and of the first ones the words that bring them near."""
+    from textvae.latent.matches import matches
+
+    rows: list[Row] = []
+    for place, hit in enumerate(hits):
+        one = index[hit.row]
+        rows.append((hit, one, matches(vae, code, one.text) if one.text and place < EXPLAINED else []))
+    return rows
 
 
 def _model(index: "Index", model: str | None, device: str) -> "tuple[str, TextVAE]":
@@ -136,7 +147,7 @@ def _tree(hit: "Hit", one: "Example", words: list[str]) -> dict[str, Any]:
     }
 
 
-def _print(index: "Index", query: str | None, rows: "Sequence[tuple[Hit, Example, list[str]]]") -> None:
+def _print(index: "Index", query: str | None, rows: "Sequence[Row]") -> None:
     from textvae_cli.render import Side, table
 
     if query is not None:

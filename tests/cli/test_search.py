@@ -244,3 +244,15 @@ def test_found_pictures_stand_on_a_sheet(textvae, pictures, tmp_path):
         assert image.size[0] > 3 * image.size[1]
     for words in (["i", query, "--out", "hits.txt"], ["i", "a text"], ["i", query, "--out", "."]):
         assert textvae("search", *words).exit_code == 2
+
+
+def test_a_model_of_bits_is_searched_by_hamming_distance(textvae, documents):
+    words = ["train", documents / "news.tsv", "--recipe=documents/semantic_hashing", "--steps=2", "--out=run"]
+    words += ["--set=model.latent_size=9", "--set=codec.max_share=1.0", "--label-column=label", "--precision=fp32"]
+    assert textvae(*words).exit_code == 0
+    assert "codes of 9 bits" in textvae("index", documents / "news.tsv", "--out", "i", "--model", "run").stderr
+    tree = json.loads(textvae("search", "i", NEWS[0], "-k", "24", "--json").stdout)
+    assert tree["metric"] == "hamming"
+    scores = [hit["score"] for hit in tree["results"][0]["hits"]]
+    assert scores == sorted(scores)
+    assert set(scores) <= set(range(10))

@@ -124,6 +124,7 @@ class Index:
         self.sources = [line for line in log if isinstance(line, Source)]
         self.starts = [0, *accumulate(shard.rows for shard in self.shards)]
         self.offsets = [0, *accumulate(shard.bytes for shard in self.shards)]
+        self._batches: dict[int, Any] = {}  # memory-mapped too: they take nothing
 
     @classmethod
     def open(cls, folder: str | Path) -> "Index":
@@ -177,7 +178,7 @@ class Index:
         if not 0 <= row < len(self):
             raise IndexError(f"there are {len(self)} examples, none has the number {row}")
         at = bisect_right(self.starts, row) - 1
-        batch = self._batch(at)
+        batch = self._batches.get(at) or self._batches.setdefault(at, self._batch(at))
         name, text, label, data = (batch.column(i)[row - self.starts[at]].as_py() for i in range(4))
         if data is None:
             return Example(row, name, text, label, None)
