@@ -65,9 +65,9 @@ def retrieval(
     size = max(1, AT_ONCE // m)
     for codes, labels in zip(queries.split(size), query_labels.split(size)):
         hits, precision = _ranking(codes @ database.T, labels[:, None] == database_labels)
-        found += hits[:, ranks].sum(0)
+        found += hits[:, ranks].sum(0, dtype=torch.float64)
         relevant = hits[:, -1:].clamp(min=1)
-        recall += (hits[:, ranks] / relevant).sum(0)
+        recall += (hits[:, ranks] / relevant).sum(0, dtype=torch.float64)
         average += float((precision / relevant[:, 0]).sum())
     share = (found / n).tolist()
     curve = [Point(k, h / k, r) for k, h, r in zip(steps, share[len(at) :], (recall / n).tolist()[len(at) :])]
@@ -90,7 +90,7 @@ def _ranking(nearness: Tensor, hit: Tensor) -> tuple[Tensor, Tensor]:
     and then has b + (i − 1)(r − 1)/(n − 1) before it (McSherry & Najork 2008).
     """
     nearness, order = nearness.sort(descending=True)
-    hit = hit.gather(1, order).double()
+    hit = hit.gather(1, order).float()
     first = torch.ones_like(nearness, dtype=torch.bool)
     first[:, 1:] = nearness[:, 1:] != nearness[:, :-1]
     tie = first.cumsum(1) - 1  # the number of the tie that each place belongs to
@@ -99,4 +99,4 @@ def _ranking(nearness: Tensor, hit: Tensor) -> tuple[Tensor, Tensor]:
     place = torch.arange(1, hit.shape[1] + 1, device=hit.device)
     within = place - t  # i
     before = b + (within - 1) * (r - 1) / (n - 1).clamp(min=1)
-    return b + within * r / n, (r / n * (before + 1) / place).sum(1)
+    return b + within * r / n, (r / n * (before + 1) / place).sum(1, dtype=torch.float64)
