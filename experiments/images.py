@@ -53,6 +53,9 @@ ERRORS = {
     "linear": Row("linear autoencoder, 30", "linear", SEEN),
     "autoencoder": Row("784-1000-500-250-30, ReLU", "autoencoder", {"train.epochs": 24, "train.evaluate_every": 3570}),
     "autoencoder_long": Row("784-1000-500-250-30, ReLU, long", "autoencoder", LONG),
+    "hinton": Row("784-1000-500-250-30, logistic, layers pre-trained as RBMs", "hinton", LONG),
+    "hinton_random": Row("784-1000-500-250-30, logistic, random start", "hinton", LONG | {"objective.share": 0}),
+    "stacked": Row("784-1000-500-250-30, logistic, layers pre-trained as denoisers", "stacked", LONG),
     "switches": Row("convolutions 32-64, switches, 30 and the places of the maxima", "switches", SEEN),
     "noise2noise": Row("Noise2Noise, noise 0.3, 100", "noise2noise", SEEN),
 }

@@ -16,7 +16,7 @@ class Walkback(Objective):
     that end in x itself take them away (Bengio et al. 2013, algorithm 1, with a fixed number of steps).
     """
 
-    def __init__(self, steps: int = 5):
+    def __init__(self, steps: int = 3):
         super().__init__()
         if steps < 1:
             raise RequestError(f"Walkback has 1 step or more; {steps} is too few.")
