@@ -41,9 +41,9 @@ class RBM:
 
     def free_energy(self, v: Tensor) -> Tensor:
         """−log Σ_h exp(−E(v, h)) [B], up to a constant."""
-        below = 0.5 * (v - self.visible_bias).square().sum(-1) if self.visible == "gaussian" else -v @ self.visible_bias
-        inputs = F.linear(v, self.weight, self.hidden_bias)
-        return below - (0.5 * inputs.square() if self.hidden == "gaussian" else F.softplus(inputs)).sum(-1)
+        below = 0.5 * (v - self.visible_bias).square() if self.visible == "gaussian" else -v * self.visible_bias
+        inputs = _inputs(v, self.weight, self.hidden_bias)
+        return below.sum(-1) - (0.5 * inputs.square() if self.hidden == "gaussian" else F.softplus(inputs)).sum(-1)
 
     def reconstruction(self, v: Tensor, steps: int) -> Tensor:
         """v [B, V] after ``steps`` of Gibbs sampling; the last visible units are their means (Hinton 2010, §3)."""
@@ -51,9 +51,9 @@ class RBM:
         for step in range(steps):
             if step:
                 particles = _draw(particles, self.visible, v)
-            hidden = _mean(F.linear(particles, self.weight, self.hidden_bias), self.hidden, v)
+            hidden = _mean(_inputs(particles, self.weight, self.hidden_bias), self.hidden, v)
             hidden = _draw(hidden, self.hidden, v)
-            particles = _mean(F.linear(hidden, self.weight.T, self.visible_bias), self.visible, v)
+            particles = _mean(_inputs(hidden, self.weight.T, self.visible_bias), self.visible, v)
         return particles
 
     def contrastive_divergence(self, v: Tensor, steps: int = 1) -> Tensor:
@@ -64,6 +64,12 @@ class RBM:
         with torch.no_grad():
             particles = self.reconstruction(v, steps)
         return (self.free_energy(v) - self.free_energy(particles)).mean()
+
+
+def _inputs(v: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What units get from those on their other side, in float32 at least: energies are differences of large sums."""
+    inputs = F.linear(v, weight, bias)
+    return inputs.to(torch.promote_types(inputs.dtype, torch.float32))
 
 
 def _mean(inputs: Tensor, units: Units, v: Tensor) -> Tensor:
@@ -101,7 +107,7 @@ class Layer:
 
     def cost(self, noisy: Tensor, v: Tensor) -> Tensor:
         """−log p(v|h) [B] of units v [B, V], where h comes from noisy ones and goes down by tied weights."""
-        inside = F.linear(self.ascend(noisy), self.up.weight.T, self.down.bias)
+        inside = _inputs(self.ascend(noisy), self.up.weight.T, self.down.bias)
         if self.visible == "multinomial":
             return -(v * inside.log_softmax(-1)).sum(-1)
         if self.visible == "bernoulli":
