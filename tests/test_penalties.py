@@ -7,6 +7,7 @@ import torch
 from torch.distributions import Bernoulli, kl_divergence
 
 from tests.toys import vae_of
+from textvae.assembly import build_objective
 from textvae.encoders.mlp import MLPEncoder
 from textvae.errors import RequestError
 from textvae.penalties.contractive import Contractive, jacobian
@@ -15,6 +16,7 @@ from textvae.penalties.sparse_l1 import SparseL1
 from textvae.posteriors.batch_norm import BatchNormNormal
 from textvae.posteriors.constant_variance import ConstantVariance
 from textvae.posteriors.diagonal_normal import DiagonalNormal
+from textvae.settings import Part
 
 ACTIVATIONS = ["linear", "sigmoid", "tanh", "relu"]
 
@@ -105,3 +107,10 @@ def test_a_posterior_of_constant_variance_has_its_mean_and_scale(activation):
     assert torch.equal(q.stddev, torch.full((3, 4), 0.05))
     with pytest.raises(RequestError, match="over 0"):
         ConstantVariance(6, 4, scale=0.0)
+
+
+def test_a_penalty_of_codes_that_are_told_labels_is_refused():
+    vae = vae_of("images/conditional_vae")
+    objective = build_objective(Part(name="autoencoder", penalty="sparse_l1"))
+    with pytest.raises(RequestError, match="labels=ignore"):
+        objective.attach(vae.model)
