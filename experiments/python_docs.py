@@ -5,8 +5,11 @@ first half chose the recipe and what a document is; the second chose nothing.
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.decomposition import TruncatedSVD
@@ -14,7 +17,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from textvae import TextVAE
-from textvae.latent.index import Index
+from textvae.latent.means import Means
 from textvae_cli import python_docs
 from textvae_corpora import load_split
 
@@ -75,29 +78,32 @@ def main() -> None:
     split = load_split(python_docs.CORPUS)
     texts, modules = list(split.examples), [split.classes[i] for i in split.labels]
     queries = [*CHOSEN_BY, *HELD_OUT]
-    rankings = {}
-    used = time.process_time()
-    place, model = python_docs.index()
-    index, vae = Index.open(place), TextVAE.from_pretrained(model)
-    making = time.process_time() - used
-    rankings["textvae"] = [[hit.row for hit in hits] for hits in index.search(vae.encode(queries).numpy(), 10)]
+    print(json.dumps({"documents": len(texts), "queries": len(queries)}))
     words = TfidfVectorizer(token_pattern=r"[^\W\d_]{2,}", sublinear_tf=True, max_df=0.5)
     documents, asked = words.fit_transform(texts), words.transform(queries)
-    codes = {"tf-idf": (documents, asked)}
+    report("tf-idf", documents, asked, modules)
     for size in (128, 256):
         lsa = TruncatedSVD(size, random_state=0).fit(documents)
-        codes[f"LSA {size}"] = lsa.transform(documents), lsa.transform(asked)
-    for name, (theirs, ours) in codes.items():
-        near = normalize(ours) @ normalize(theirs).T
-        near = near.toarray() if hasattr(near, "toarray") else near
-        rankings[name] = np.argsort(-near, axis=1, kind="stable")[:, :10].tolist()
-    print(json.dumps({"documents": len(texts), "queries": len(queries), "making_cpu_s": round(making, 1)}))
-    for name, rows in rankings.items():
-        ranks = []
-        for (_, wanted), hits in zip([*CHOSEN_BY.items(), *HELD_OUT.items()], rows):
-            ranks.append(next((rank for rank, row in enumerate(hits) if modules[row] in wanted.split()), None))
-        half = len(CHOSEN_BY)
-        print(json.dumps({"by": name, "chosen by": scored(ranks[:half]), "held out": scored(ranks[half:])}))
+        report(f"LSA {size}", lsa.transform(documents), lsa.transform(asked), modules)
+    for seed in range(3):
+        used = time.process_time()
+        with tempfile.TemporaryDirectory() as folder:
+            python_docs.train(Path(folder) / "run", seed)
+            means = Means(TextVAE.from_pretrained(Path(folder) / "run"))
+        codes = means(texts)
+        facts = {"seed": seed, "cpu_s": round(time.process_time() - used, 1)}
+        report("textvae", codes, means(queries), modules, **facts)
+
+
+def report(by: str, documents: Any, queries: Any, modules: Sequence[str], **facts: float) -> None:
+    """Print how well the cosine of those rows finds the modules."""
+    near = normalize(queries) @ normalize(documents).T
+    near = near.toarray() if hasattr(near, "toarray") else near
+    rows, ranks = np.argsort(-near, axis=1, kind="stable")[:, :10], []
+    for (_, wanted), hits in zip([*CHOSEN_BY.items(), *HELD_OUT.items()], rows.tolist()):
+        ranks.append(next((rank for rank, row in enumerate(hits) if modules[row] in wanted.split()), None))
+    half = len(CHOSEN_BY)
+    print(json.dumps({"by": by, **facts, "chosen by": scored(ranks[:half]), "held out": scored(ranks[half:])}))
 
 
 if __name__ == "__main__":

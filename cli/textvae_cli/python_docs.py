@@ -52,7 +52,7 @@ def _make(place: Path) -> None:
     with waiting(f"first use: training {RECIPE} on {CORPUS} and indexing it, which takes some seconds"):
         shutil.rmtree(place / "model", ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=place) as run:
-            _train(Path(run) / "run")
+            train(Path(run) / "run")
             shutil.move(Path(run) / "run" / "model", place / "model")
         remove(place / "index")
         vae = TextVAE.from_pretrained(place / "model")
@@ -61,12 +61,13 @@ def _make(place: Path) -> None:
         Indexing(place / "index", split, Means(vae), header, CORPUS, split.names).write()
 
 
-def _train(run: Path) -> None:
+def train(run: Path, seed: int = 0) -> None:
+    """The run that makes the model."""
     from textvae.devices import resolve
     from textvae.recipes import load_recipe
     from textvae_cli import session
 
-    given = {"corpus.source": CORPUS, "train.device": "cpu", "train.precision": "fp32"}
+    given = {"corpus.source": CORPUS, "train.device": "cpu", "train.precision": "fp32", "train.seed": seed}
     settings = load_recipe(RECIPE).override(given)
     settings.train = resolve(settings.train)
     ready = session.prepare(settings, session.read_corpus(settings.corpus), None, say)
