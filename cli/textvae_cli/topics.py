@@ -99,7 +99,7 @@ def _print_topics(words: list[list[str]], weights: list[list[float]]) -> None:
     from textvae_cli.render import table
 
     rows = [
-        (k, " ".join(f"{word} {p:.3f}" for word, p in zip(row, shares)))
+        (k, " ".join(f"{word} {p:.2g}" for word, p in zip(row, shares)))
         for k, (row, shares) in enumerate(zip(words, weights))
     ]
     table({"topic": "right", "words": "left"}, rows)

@@ -22,10 +22,11 @@ class Topics(NamedTuple):
 
     words: Tensor  # [K, V] the word distribution of a document that is all about it
     background: Tensor  # [V] that of the code 0
+    weight: float = LAMBDA  # λ, what a word's own probability counts for in its rank
 
     def relevance(self) -> Tensor:
         """By what words are ranked [K, V]: λ log p(w|k) + (1 − λ) log p(w|k) / p(w) (Sievert & Shirley 2014, eq. 1)."""
-        return self.words.log() - (1 - LAMBDA) * self.background.log()
+        return self.words.log() - (1 - self.weight) * self.background.log()
 
     def first(self, n: int) -> Tensor:
         """The ids [K, n] of the most relevant words; of a smaller vocabulary, all of it in order."""
@@ -34,7 +35,7 @@ class Topics(NamedTuple):
 
 @torch.no_grad()
 def topics(model: Autoencoder) -> Topics:
-    """The topics of a model, in evaluation mode.
+    """The topics of a model, in evaluation mode; where its code is no shares, words are ranked by lift alone (λ = 0).
 
     Under batch norm the decoder's weights alone do not rank words, since each word's are of a scale of their own.
     Raises RequestError for a model with layers between the code and the words, or whose x are not counts.
@@ -48,7 +49,9 @@ def topics(model: Autoencoder) -> Topics:
     training = model.training
     model.eval()
     zero = torch.zeros(1, model.prior().event_shape[0], device=model.device)
-    found = Topics(likelihood.topics(), likelihood.mean(model.decoder(zero, zero))[0])
+    # A unit of a real code at 1 does not fill a document: only what it changes tells it from the others.
+    weight = LAMBDA if model.decoder.simplex else 0.0
+    found = Topics(likelihood.topics(), likelihood.mean(model.decoder(zero, zero))[0], weight)
     model.train(training)
     return found
 
