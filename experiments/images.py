@@ -67,7 +67,9 @@ BOUNDS = {
     "vae": Row("VAE 784-400-16", "vae", DYNAMIC | SHORT),
     "vae_grey": Row("VAE 784-400-16", "vae", SHORT),
     "conv_vae": Row("VAE, convolutions 32-64, 32", "conv_vae", SEEN),
-    "conv_vae_short": Row("VAE, convolutions 32-64, 32", "conv_vae", {**SHORT, "train.epochs": 16}),
+    "conv_vae_short": Row(
+        "VAE, convolutions 32-64, 32", "conv_vae", {**SHORT, "train.epochs": 6, "train.evaluate_every": 2676}
+    ),
     "iaf": Row("the same with two inverse autoregressive flows", "iaf", SEEN),
     "iaf_diagonal": Row("its twin with a diagonal normal", "iaf", SEEN | DIAGONAL),
     "iwae": Row("IWAE-50, 784-200-200-50 (Burda 2016)", "iwae", LONG),

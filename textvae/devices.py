@@ -56,3 +56,15 @@ def fold(*numbers: int) -> int:
         seed = (seed ^ (seed >> 27)) * 0x94D049BB133111EB % 2**64
         seed ^= seed >> 31
     return seed >> 1
+
+
+def seed(device: torch.device, number: int) -> None:
+    """Begin the random numbers that a step on ``device`` draws anew.
+
+    ``torch.manual_seed`` seeds every kind of device, and for those that are not in use it writes down from where it
+    was called: 0.3 ms, a twentieth of a small model's step. A step on a CPU draws from the CPU's generator alone.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(number)
+    else:
+        torch.manual_seed(number)

@@ -13,7 +13,7 @@ from textvae import checkpoint, distributed, tensors
 from textvae.assembly import build_model
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch, Batches
-from textvae.devices import autocast, fold
+from textvae.devices import autocast, fold, seed
 from textvae.errors import Diverged, RequestError, TextvaeError
 from textvae.evaluation.bounds import Report, evaluate
 from textvae.files import link
@@ -177,11 +177,11 @@ class Trainer:
 
     def _update(self, batch: Batch) -> tuple[Terms, Tensor]:
         """One step of the optimiser."""
-        torch.manual_seed(fold(self.settings.seed, NOISE, self.step))
+        seed(self.device, fold(self.settings.seed, NOISE, self.step))
         self.modules.train()
         self._begin_step()
         if not self.leads:  # what the objective draws between steps is the same on all processes, the rest is not
-            torch.manual_seed(fold(self.settings.seed, NOISE, self.step, distributed.rank()))
+            seed(self.device, fold(self.settings.seed, NOISE, self.step, distributed.rank()))
         rate = self.settings.learning_rate * learning_rate_factor(self.settings, self.progress)
         for group in self.optimizer.param_groups:
             group["lr"] = rate

@@ -64,7 +64,7 @@ class Conv2dDecoder(Decoder):
             if places:
                 maps = F.max_unpool2d(maps, places.pop(), (2, 2), output_size=size)
             elif self.unpooling == "repeat":
-                maps = maps.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : size[0], : size[1]]
+                maps = F.interpolate(maps, scale_factor=2)[..., : size[0], : size[1]]
             maps = F.relu(layer(maps))
         return maps.permute(0, 2, 3, 1)
 
