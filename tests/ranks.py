@@ -10,7 +10,12 @@ import traceback
 import torch
 import torch.distributed as dist
 
-from textvae import distributed
+from tests.toys import batches_of, objective_of, vae_of
+from textvae import distributed, files, trainer
+from textvae.run_folder import RunFolder
+from textvae.trainer import Trainer
+
+STILL = {"model.encoder.dropout": 0.0, "model.decoder.dropout": 0.0, "train.evaluate_every": 5}
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["tests.toys", "textvae.trainer", "textvae_cli.app", "textvae_cli.session", "datasets"])
@@ -60,3 +65,27 @@ def _one(pipe, rank, size, store, work, arguments):
     except BaseException:
         traceback.print_exc()
         sys.exit(1)
+
+
+class Board:
+    def add_scalar(self, *args):
+        pass
+
+
+def quick():
+    RunFolder.board = Board()
+    files.sync = lambda path: None
+    trainer.LOG_EVERY = 1
+    torch.set_num_threads(1)
+
+
+def trainer_in(folder, recipe="sentences/ptb", n=16, **assignments):
+    vae = vae_of(recipe, STILL | {"train.batch_size": 5, "train.epochs": 2} | assignments)
+    run = RunFolder(folder)
+    run.checkpoints.mkdir(parents=True, exist_ok=True)
+    return Trainer(vae, objective_of(vae), batches_of(vae, n=n), batches_of(vae, shuffle=False, n=7), run, "corpus")
+
+
+def losses(run):
+    keys = "loss", "distortion", "rate", "beta", "gradient", "perplexity", "tokens"
+    return [[record.values[key] for key in keys] for record in run.run.records() if record.kind == "train"]

@@ -13,46 +13,21 @@ import torch
 from torch.distributions import Normal
 
 from tests import ranks
-from tests.toys import batches_of, equal, objective_of, vae_of, variants
-from textvae import distributed, files, tensors, trainer
+from tests.ranks import Board, losses, quick, trainer_in
+from tests.toys import batches_of, equal, vae_of, variants
+from textvae import distributed, tensors
 from textvae.errors import RequestError, TextvaeError
 from textvae.evaluation.bounds import evaluate
 from textvae.objectives import OBJECTIVES
 from textvae.run_folder import RunFolder
-from textvae.trainer import Trainer
 
-STILL = {"model.encoder.dropout": 0.0, "model.decoder.dropout": 0.0, "train.evaluate_every": 5}
 OWN_SHARE = ("wae_mmd", "adversarial")  # codes are compared with the prior within a share, by draws of its own
 CASES = [p for p in variants(OBJECTIVES) if p.values[0] not in OWN_SHARE]
-
-
-class Board:
-    def add_scalar(self, *args):
-        pass
-
-
-def quick():
-    RunFolder.board = Board()
-    files.sync = lambda path: None
-    trainer.LOG_EVERY = 1
-    torch.set_num_threads(1)
 
 
 def without_noise():
     """Draws are means: what is left to differ between one process and several is rounding."""
     Normal.rsample = Normal.sample = lambda self, shape=(): self.loc.expand(self._extended_shape(shape))
-
-
-def trainer_in(folder, recipe="sentences/ptb", n=16, **assignments):
-    vae = vae_of(recipe, STILL | {"train.batch_size": 5, "train.epochs": 2} | assignments)
-    run = RunFolder(folder)
-    run.checkpoints.mkdir(parents=True, exist_ok=True)
-    return Trainer(vae, objective_of(vae), batches_of(vae, n=n), batches_of(vae, shuffle=False, n=7), run, "corpus")
-
-
-def losses(run):
-    keys = "loss", "distortion", "rate", "beta", "gradient", "perplexity", "tokens"
-    return [[record.values[key] for key in keys] for record in run.run.records() if record.kind == "train"]
 
 
 def curve(folder, resume=False, stop_at=None, **options):

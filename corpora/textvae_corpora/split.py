@@ -34,7 +34,8 @@ def hold_out(split: Split, fraction: float, seed: int) -> tuple[Split, Split, st
 
 def select(split: Split, rows: np.ndarray) -> Split:
     """Some rows of a split."""
-    key = digest(split.fingerprint, hashlib.sha256(rows.data).hexdigest())
+    key = digest(split.fingerprint, hashlib.sha256(rows.astype(np.int64).data).hexdigest())
+    rows = rows.astype(np.min_scalar_type(len(split.examples)))  # of a large corpus they are what memory holds
     labels = None if split.labels is None else split.labels[rows]
     names = None if split.names is None else [split.names[i] for i in rows]
     examples = _rows_of(split.examples, rows, key)
