@@ -1,4 +1,4 @@
-"""Does a large corpus stay out of memory? Trains on millions of generated lines, watches the process, writes docs/large.md.
+"""Does a large corpus stay out of memory? Trains on millions of generated lines, and writes docs/large.md.
 
     python experiments/large.py --lines 20000000 --folder runs/large --steps 200 --page docs/large.md
 
@@ -24,8 +24,9 @@ STAGES = {"reading": "reading and storing the lines", "preparing": "SentencePiec
 PAGE = """\
 # {lines:,} lines
 
-Written by `python experiments/large.py --lines {lines}` on {cores} cores of {cpu}, shared with other work (load {load:.0f}
-at the end). {lines:,} sentences of the toy grammar, {size:,.0f} MB of text; recipe `sentences/lstm`, {steps} steps.
+Written by `python experiments/large.py --lines {lines}` on {cores} cores of {cpu}, shared with other
+work (load {load:.0f} at the end). {lines:,} sentences of the toy grammar, {size:,.0f} MB of text; recipe
+`sentences/lstm`, {steps} steps.
 
 | | first start, s | second start, s |
 |---|---|---|
@@ -38,7 +39,8 @@ libraries: 125 MB), which the system takes back when it needs them. The limit ai
 |---|---|---|---|
 {memory}
 
-Each of the processes that tokenise beside it had at most {worker:,.0f} MB private. First start, private + mapped, over time:
+Each of the processes that tokenise beside it had at most {worker:,.0f} MB private. First start, private + mapped, over
+time:
 
 ```
 {curve}

@@ -1,9 +1,12 @@
 """Every example runs; one that is not listed here fails the test."""
 
+import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.toys import SENTENCES, vae_of
@@ -46,3 +49,13 @@ def test_an_example_runs_and_says_what_it_should(name, tmp_path, monkeypatch, ca
     if name == "train_sentences.py":
         assert (tmp_path / "run" / "model" / "config.json").exists()
         assert (tmp_path / "run" / "config.toml").exists()
+
+
+def test_two_workers_encode_a_file_in_parts(tmp_path):
+    vae_of("sentences/lstm").save_pretrained(tmp_path / "model")
+    (tmp_path / "own.txt").write_text("\n".join(SENTENCES))
+    script, out = FOLDER / "encode_in_parts.sh", tmp_path / "z.npy"
+    words = ["sh", str(script), str(tmp_path / "own.txt"), str(out), str(tmp_path / "model")]
+    known = {"PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join(sys.path), "HF_HOME": str(tmp_path)}
+    subprocess.run(words, check=True, env=os.environ | known, timeout=120)
+    assert np.load(out).shape == (len(SENTENCES), 3)

@@ -221,3 +221,49 @@ def test_every_posterior_has_means(name):
 
 def test_pictures_are_bytes_and_not_text():
     assert Means(vae_of("images/vae"))(PICTURES).shape == (16, 3)
+
+
+def test_workers_make_parts_and_the_last_one_joins_them(tmp_path):
+    vae = vae_of("sentences/lstm")
+    table, whole, out = Table(SENTENCES), tmp_path / "whole.npy", tmp_path / "z.npy"
+    work_on(vae, table, whole)[0].write()
+    encoded = []
+    for part in (2, 0, 1, 1):  # in any order; one was sent twice
+        work, calls = work_on(vae, table, out)
+        found = work.write_part(part, 3)
+        encoded.append((found, sum(calls)))
+    assert encoded == [(0, 5), (0, 6), (0, 5), (5, 0)]
+    work, calls = work_on(vae, table, out)
+    assert work.write() == len(SENTENCES)
+    assert not calls
+    assert out.read_bytes() == whole.read_bytes()
+    assert not work.folder.exists()
+
+
+def test_a_part_that_is_missing_or_damaged_is_made(tmp_path):
+    vae = vae_of("sentences/lstm")
+    work, _ = work_on(vae, Table(SENTENCES), tmp_path / "z.npy")
+    work.write_part(0, 2)
+    shard = sorted(work.folder.glob("*.npy"))[0]
+    shard.write_bytes(shard.read_bytes()[:-1])
+    again, calls = work_on(vae, Table(SENTENCES), tmp_path / "z.npy")
+    assert again.write_part(0, 2) == 5
+    assert calls == [5]
+    assert work_on(vae, Table(SENTENCES), tmp_path / "z.npy")[0].write() == 10
+    assert np.load(tmp_path / "z.npy").shape == (16, 3)
+
+
+def test_parts_of_another_model_or_in_use_are_refused(tmp_path):
+    from filelock import FileLock
+
+    vae = vae_of("sentences/lstm")
+    work, _ = work_on(vae, Table(SENTENCES), tmp_path / "z.npy")
+    work.write_part(0, 2)
+    with pytest.raises(RequestError, match="another model"):
+        work_on(vae, Table(SENTENCES), tmp_path / "z.npy", maker="b")[0].write_part(1, 2)
+    with FileLock(work.folder / "LOCK-1-2"), pytest.raises(RequestError, match="Another process"):
+        work.write()
+    with FileLock(work.folder / "LOCK"), pytest.raises(RequestError, match="Another process"):
+        work.write_part(1, 2)
+    work.write_part(1, 2)
+    assert work.write() == len(SENTENCES)

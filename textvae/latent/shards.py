@@ -21,7 +21,7 @@ from textvae.text_vae import TextVAE
 
 FORMATS = (".npy", ".parquet")
 SHARD = 8_192  # examples
-KEY = "corpus.json"
+KEY, LOCK = "corpus.json", "LOCK"
 
 
 class Table(Protocol):
@@ -94,27 +94,74 @@ class Shards:
 
         Raises TextvaeError on a full disk (finished shards stay), RequestError if another process is at it.
         """
-        from filelock import FileLock, Timeout
-
         with explained(self.out, self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                with FileLock(self.folder / "LOCK", timeout=0):
-                    kept = self._begin(notice)
-                    done = found = sum(map(self._rows, kept))
-                    progress(done)
-                    for number in range(self._count()):
-                        if number not in kept:
-                            kept[number] = self._make(number)
-                            done += self._rows(number)
-                            progress(done)
-                    self._assemble([kept[number] for number in range(self._count())])
-            except Timeout:
-                raise RequestError(
-                    f"Another process is writing {self.out}: wait for it, or take another --out."
-                ) from None
+            with self._locked(LOCK, f"{LOCK}-*"):
+                kept, found = self._fill(range(self._count()), self._begin(notice), progress)
+                self._assemble([kept[number] for number in range(self._count())])
             shutil.rmtree(self.folder, ignore_errors=True)
         return found
+
+    def write_part(self, part: int, of: int, progress: Callable[[int], None] = lambda done: None) -> int:
+        """Make what is missing of every ``of``-th shard from ``part`` (0 …) on; how many examples were found done.
+
+        Workers with different parts may do so at one time, on any machine that sees the folder; ``write`` then
+        finds all shards done and joins them. Raises RequestError if the folder is of other codes, or in use.
+        """
+        with explained(self.out, self.folder), self._locked(f"{LOCK}-{part}-{of}", LOCK):
+            if (theirs := _read(self.folder / KEY)) is None:
+                write_whole(self.folder / KEY, json.dumps(self._key, indent=2).encode())
+            elif theirs != self._key:
+                raise RequestError(
+                    f"{self.folder} holds codes of {self._difference(theirs)}: remove it, or take another --out."
+                )
+            numbers = range(part, self._count(), of)
+            kept = {}
+            for number in numbers:
+                for path in self.folder.glob(f"{number:06}-*.npy"):
+                    if _digest(path.read_bytes()) == path.stem.partition("-")[2]:
+                        kept[number] = path
+                    else:
+                        path.unlink()
+            return self._fill(numbers, kept, progress)[1]
+
+    def _fill(
+        self, numbers: range, kept: dict[int, Path], progress: Callable[[int], None]
+    ) -> tuple[dict[int, Path], int]:
+        """Make those shards that are missing; all of them by number, and how many examples were done before."""
+        done = found = sum(map(self._rows, kept))
+        progress(done)
+        for number in numbers:
+            if number not in kept:
+                kept[number] = self._make(number)
+                done += self._rows(number)
+                progress(done)
+        return kept, found
+
+    @contextmanager
+    def _locked(self, mine: str, theirs: str) -> Iterator[None]:
+        """Hold the lock ``mine`` while nobody holds one of ``theirs``: each takes its own, then looks for the other."""
+        from filelock import FileLock, Timeout
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / mine, timeout=0):
+                for path in self.folder.glob(theirs):
+                    with FileLock(path, timeout=0):
+                        pass
+                yield
+        except Timeout:
+            raise RequestError(f"Another process is writing {self.out}: wait for it, or take another --out.") from None
+
+    @property
+    def _key(self) -> dict[str, Any]:
+        """What the shards in the folder depend on."""
+        corpus = {"model": self.maker, "corpus": self.table.fingerprint, "rows": len(self.table.examples)}
+        return corpus | {"size": self.size, "dtype": self.dtype, "shard": self.shard}
+
+    def _difference(self, theirs: dict[str, Any]) -> str:
+        what = {"model": "another model", "corpus": "other examples", "rows": "other examples"}
+        changed = (what.get(k, f"another {k}") for k, mine in self._key.items() if theirs.get(k) != mine)
+        return next(changed, "another format")
 
     def _count(self) -> int:
         return -(-len(self.table.examples) // self.shard)
@@ -128,18 +175,14 @@ class Shards:
 
     def _begin(self, notice: Callable[[str], None]) -> dict[int, Path]:
         """The shards that are there and good, by number; what is of no use is removed."""
-        rows, key = len(self.table.examples), self.folder / KEY
-        mine = {"model": self.maker, "corpus": self.table.fingerprint, "rows": rows}
-        mine |= {"size": self.size, "dtype": self.dtype, "shard": self.shard}
+        key, mine = self.folder / KEY, self._key
         theirs = _read(key)
         if theirs is not None and theirs != mine:
-            what = {"model": "another model", "corpus": "other examples", "rows": "other examples"}
-            why = next((what.get(k, f"another {k}") for k in mine if theirs.get(k) != mine[k]), "another format")
-            notice(f"{self.folder} holds codes of {why}: starting afresh")
+            notice(f"{self.folder} holds codes of {self._difference(theirs)}: starting afresh")
         kept: dict[int, Path] = {}
         damaged = 0
         for path in sorted(self.folder.iterdir()):
-            if path.name in (KEY, "LOCK"):
+            if path.name == KEY or path.name.startswith(LOCK):
                 continue
             number, _, digest = path.stem.partition("-")
             wanted = theirs == mine and path.suffix == ".npy" and number.isdigit() and int(number) < self._count()
