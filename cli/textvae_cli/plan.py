@@ -13,7 +13,7 @@ from textvae.settings import Settings, TrainSettings, read_toml
 DEFAULTS = {"text": "sentences/lstm", "image": "images/vae"}
 CHANGEABLE = {"train.epochs", "train.steps", "train.minutes", "train.device"}
 LENGTH = ("train.epochs", "train.steps", "train.minutes")
-FEWEST_STEPS = 1_000  # that a recipe's epochs come to: a small corpus is read more often
+FEWEST_STEPS = 600  # that a recipe's epochs come to: a small corpus is read more often
 PLACE = {"corpus.source", "corpus.valid"}  # a corpus may have moved; the trainer compares what is in it
 
 

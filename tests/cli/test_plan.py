@@ -109,7 +109,7 @@ def test_a_small_corpus_is_read_more_often_unless_the_user_says_how_long(config)
     train = Request().settings().train
     longer = long_enough(train, steps_of_epoch=2)
     assert longer.epochs * 2 == FEWEST_STEPS
-    assert longer.evaluate_every == 50
+    assert longer.evaluate_every == 30
     assert long_enough(train, steps_of_epoch=FEWEST_STEPS) is train
     assert not Request(config=config).says_how_long
     for key in ("train.epochs", "train.steps", "train.minutes"):
