@@ -369,3 +369,11 @@ def test_binarisation_is_kept_with_the_model(tmp_path):
     assert load_codec(part, tmp_path).binarise == "none"
     with pytest.raises(RequestError, match="dynamic"):
         fit_codec(Part(name="pixels", binarise="dinamic"), raw)
+
+
+def test_a_sample_of_a_large_corpus_is_always_the_same_one():
+    texts = [f"{i} mats and {i * i % 97} cats in {i % 13} gardens" for i in range(400)]
+    fitted = [SentencePieceCodec.fit(texts, vocab_size=400, sample=150).fingerprint for _ in range(2)]
+    assert fitted[0] == fitted[1]
+    assert fitted[0] != SentencePieceCodec.fit(texts, vocab_size=400).fingerprint
+    SentencePieceCodec.fit((text for text in texts), vocab_size=400, sample=150)  # what has no length is sampled too

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from textvae_corpora.texts import Texts
 
 _BATCH = 1000
+_MOST, _BYTES = 20_000, 1 << 24
+"""Texts, and bytes of text, that are encoded together: each time makes a record batch, and opening the file looks at
+all of them, which maps the pages around each."""
+
 _MANY = 200_000
 
 
@@ -49,6 +53,7 @@ def _stored(raw: Texts, codec: Codec, labels: np.ndarray | None, processes: int 
     first = codec.encode([raw[0]])[0]
     lead, folder = tuple(first.shape[:-1]), cache_folder()
     many = os.cpu_count() if len(raw.dataset) > _MANY else None
+    batch = min(_MOST, max(1, _BYTES * len(raw.dataset) // max(1, raw.dataset.data.nbytes)))
     workers = processes if processes is not None else many
     for dtype in dict.fromkeys((first.dtype.name, "uint32", "int64")):
         listed = getattr(datasets, "List", datasets.Sequence)
@@ -60,8 +65,8 @@ def _stored(raw: Texts, codec: Codec, labels: np.ndarray | None, processes: int 
                 ids = raw.dataset.with_format("arrow").map(
                     _Encoding(codec, dtype),
                     batched=True,
-                    batch_size=_BATCH,
-                    writer_batch_size=50 * _BATCH,
+                    batch_size=batch,
+                    writer_batch_size=batch,
                     remove_columns=raw.dataset.column_names,
                     features=kind,
                     num_proc=workers if workers and workers > 1 else None,

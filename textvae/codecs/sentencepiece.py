@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import sentencepiece
 
+from textvae.batching import shuffled
 from textvae.codecs.base import BOS, EOS, PAD, UNK
 from textvae.codecs.tokens import TokenCodec, valid
 from textvae.errors import CorruptFolder, RequestError
@@ -32,7 +34,9 @@ class SentencePieceCodec(TokenCodec):
         max_length: int = 200,
         lowercase: bool = False,
     ) -> Self:
-        """Fit to ``raw``, of which at most ``sample`` sentences, drawn at random, are held in memory.
+        """Fit to ``raw``, of which at most ``sample`` sentences, drawn at random, are read and held in memory.
+
+        The draw is always the same one, so that a corpus has one codec, whose encoding of it is found again.
 
         A small corpus gets a smaller vocabulary than asked for: as large as it supports.
         Raises RequestError where ``vocab_size`` has no room for the bytes and letters of the corpus.
@@ -42,7 +46,7 @@ class SentencePieceCodec(TokenCodec):
         def sentences() -> Iterator[str]:
             nonlocal failure
             try:
-                for text in raw:
+                for text in _sampled(raw, sample):
                     yield valid(text)
             except Exception as error:  # sentencepiece would replace it by a RuntimeError without its type
                 failure = error
@@ -98,3 +102,12 @@ class SentencePieceCodec(TokenCodec):
             return cls(model, max_length)
         except (OSError, RuntimeError) as error:
             raise CorruptFolder(f"{folder / FILE} is missing or is not a SentencePiece model.") from error
+
+
+def _sampled(raw: Iterable[str], sample: int) -> Iterator[str]:
+    """``sample`` of the sentences, in their order; all of them if they are not more, or cannot be counted."""
+    if not isinstance(raw, Sequence) or len(raw) <= sample:
+        yield from raw
+        return
+    for row in np.sort(shuffled(np.arange(sample), len(raw), (0, 0))).tolist():
+        yield raw[row]
