@@ -29,6 +29,14 @@ class Texts(Sequence[str]):
         """A view of some rows, in the order given."""
         return Texts(self.dataset, fingerprint, rows if self.rows is None else self.rows[rows], self.source)
 
+    def reopen(self) -> None:
+        """Map the file anew: the pages that were read leave the memory of this process."""
+        from datasets import Dataset
+
+        if len(files := self.dataset.cache_files) == 1:
+            self.dataset = Dataset.from_file(files[0]["filename"])
+            self._chunks = self.dataset.data.column("text").chunks
+
     def __len__(self) -> int:
         return int(self._starts[-1]) if self.rows is None else len(self.rows)
 

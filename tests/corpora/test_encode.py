@@ -147,3 +147,14 @@ def test_the_users_datasets_settings_stay(texts):
     before = datasets.logging.get_verbosity(), datasets.is_progress_bar_enabled()
     encode_examples(texts, Stub(3))
     assert (datasets.logging.get_verbosity(), datasets.is_progress_bar_enabled()) == before
+
+
+def test_texts_are_the_same_after_their_file_was_mapped_anew(tmp_path):
+    path = tmp_path / "own.txt"
+    path.write_text("\n".join(f"sentence {i}" for i in range(50)))
+    corpus = load_corpus(str(path), valid_fraction=0.2)
+    before, data = list(corpus.train), corpus.train.dataset
+    corpus.train.reopen()
+    assert corpus.train.dataset is not data
+    assert list(corpus.train) == before
+    assert corpus.train[3] == before[3]

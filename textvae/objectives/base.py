@@ -31,7 +31,11 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
-        """The terms of one batch, at ``progress`` from 0 to 1 through the run."""
+        """The terms of one batch, at ``progress`` from 0 to 1 through the run.
+
+        Several processes may divide a batch. A loss that is a mean of terms of single examples needs nothing for
+        that; what follows from the batch as a whole takes ``distributed.mean`` for ``x.mean(0)``.
+        """
 
     def attach(self, model: Autoencoder) -> None:
         """Make what needs the model's sizes; RequestError, with the reason, where the two do not go together.
