@@ -48,7 +48,7 @@ def test_a_label_changes_what_is_written_and_what_is_read(recipe):
 
 def test_the_bound_of_an_unlabelled_example_sums_over_the_labels():
     """Kingma et al. (2014), eqs. 6 and 7, the slow way, with posteriors so narrow that a draw is the mean."""
-    vae = labelled_vae("documents/vae", "both")
+    vae = labelled_vae("documents/vae", "both", **{"model.prior.name": "standard_normal"})
     model, x = vae.model.eval(), batch_of(vae, 3)
     torch.nn.init.constant_(model.posterior_head.log_variance.bias, -30.0)
     objective = attached(vae, "semi_supervised")

@@ -134,7 +134,7 @@ def test_pictures_are_told_from_text(textvae, tiny, pictures):
     for words in (["interpolate", A, B], ["sample"], ["reconstruct", A]):
         done = textvae(*words, "--model", run)
         assert done.exit_code == 2
-        assert "reads pictures" in done.stderr
+        assert "writes pictures" in done.stderr
     tree = json.loads(textvae("evaluate", pictures / "p.npy", "--model", run, "--json").stdout)
     assert tree["reconstruction_bleu"] is None
     assert "perplexity" not in textvae("evaluate", pictures / "p.npy", "--model", run).stdout
