@@ -24,7 +24,7 @@ STAGES = {"reading": "reading and storing the lines", "preparing": "SentencePiec
 PAGE = """\
 # {lines:,} lines
 
-Written by `python experiments/large.py --lines {lines}` on {cores} cores of {cpu}, shared with other
+Written by `python experiments/large.py --lines {lines} --steps {steps}` on {cores} cores of {cpu}, shared with other
 work (load {load:.0f} at the end). {lines:,} sentences of the toy grammar, {size:,.0f} MB of text; recipe
 `sentences/lstm`, {steps} steps.
 

@@ -15,7 +15,7 @@ from textvae import distributed, files, trainer
 from textvae.run_folder import RunFolder
 from textvae.trainer import Trainer
 
-STILL = {"model.encoder.dropout": 0.0, "model.decoder.dropout": 0.0, "train.evaluate_every": 5}
+STILL = {"model.encoder.dropout": 0.0, "model.decoder.dropout": 0.0, "train.evaluate_every": 8}
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["tests.toys", "textvae.trainer", "textvae_cli.app", "textvae_cli.session", "datasets"])
