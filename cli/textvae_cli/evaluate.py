@@ -21,6 +21,9 @@ def evaluate(
     iw_samples: Annotated[
         int, typer.Option("--iw-samples", min=0, max=1_000_000, help="Codes per example of the tighter bound.")
     ] = 0,
+    refine: Annotated[
+        int, typer.Option("--refine", min=0, max=100_000, help="Gradient steps on each example's own posterior.")
+    ] = 0,
     samples: Annotated[
         int, typer.Option("--samples", min=0, max=1_000_000, help="Measure so many samples from the prior, too.")
     ] = 0,
@@ -63,7 +66,7 @@ def evaluate(
     examples = encode_examples(raw, vae.codec, labels=labels_for(vae, split))
     batches = Batches(examples, vae.codec.collate, BATCH, shuffle=False)
     with counting("evaluating", len(raw)) as progress:
-        report = bounds.evaluate(vae.model, batches, iw_samples, seed=seed or 0, progress=progress)
+        report = bounds.evaluate(vae.model, batches, iw_samples, refine, seed=seed or 0, progress=progress)
     with waiting("reconstructing"):
         bleu = reconstruction_bleu(vae, raw)
     found: dict[str, Any] = {"model": name, **report.to_dict(), "reconstruction_bleu": bleu}

@@ -97,7 +97,7 @@ def need_classifier(model: Autoencoder, method: str) -> None:
 
 def need_normal(model: Autoencoder, method: str) -> None:
     """Raise RequestError unless the model's posterior is a normal distribution with diagonal covariance."""
-    if not _is_normal(_any_posterior(model)):
+    if not is_normal(_any_posterior(model)):
         name = type(model.posterior_head).__name__
         raise RequestError(
             f"{method} needs a mean and a variance of each dimension, which the posterior {name} does not give: take "
@@ -133,10 +133,11 @@ def learns_deviation(model: Autoencoder) -> bool:
     """Whether the noise of the codes is learned, where the posterior is a normal distribution."""
     with torch.enable_grad():
         q = _any_posterior(model)
-        return not _is_normal(q) or q.stddev.requires_grad
+        return not is_normal(q) or q.stddev.requires_grad
 
 
-def _is_normal(q: Distribution) -> bool:
+def is_normal(q: Distribution) -> bool:
+    """Whether q is a normal distribution with diagonal covariance."""
     return isinstance(q, Independent) and isinstance(q.base_dist, Normal)
 
 

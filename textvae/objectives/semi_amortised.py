@@ -1,14 +1,14 @@
 """Semi-amortised inference: the encoder's posterior is refined by gradient steps of its own (Kim et al. 2018)."""
 
-import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
 from textvae.errors import RequestError
 from textvae.objectives.base import Objective, Terms, need_code, need_normal
 from textvae.objectives.elbo import ELBO
+from textvae.refinement import normal, parameters_of, refine
 from textvae.schedules import Schedule
 
 
@@ -23,8 +23,8 @@ class SemiAmortised(Objective):
     count as constants (first order), so that the encoder is given the gradient at λ_K as it is; the recomputed
     logits of the likelihood and the fused LSTMs have no second derivatives.
 
-    Refinement is part of training only: ``evaluate`` and all other commands use the encoder's λ_0, and what they
-    report is the amortised bound, which is the looser one.
+    Refinement is part of training only: the commands use the encoder's λ_0, which gives the looser bound. ``evaluate
+    --refine`` takes such steps on the examples that it measures.
     """
 
     def __init__(self, steps: int = 5, speed: float = 0.03, clip: float = 5.0, schedule: Schedule | None = None):
@@ -50,19 +50,11 @@ class SemiAmortised(Objective):
 
     def _refined(self, model: Autoencoder, batch: Batch, q: Distribution, progress: float) -> Distribution:
         """q moved to λ_K; its gradient goes to the encoder as if λ_K − λ_0 were constant."""
-        start = torch.stack([q.mean, 2 * q.stddev.log()])  # [2, B, Z]
-        at = start.detach()
-        for _ in range(self.steps):
-            at = at.requires_grad_()
-            loss = self.elbo.terms(model, batch, _normal(at), progress)[0].loss * len(batch.x)
-            gradient = torch.autograd.grad(loss, at)[0]
-            norm = gradient.transpose(0, 1).flatten(1).norm(dim=1)  # of each example, [B]
-            scale = (self.clip / norm.clamp(min=1e-12)).clamp(max=1.0)
-            at = (at - self.speed * scale[:, None] * gradient).detach()
-        return _normal(start + (at - start.detach()))
 
+        def loss(moved: Distribution) -> Tensor:
+            terms = self.elbo.terms(model, batch, moved, progress)[0]
+            return terms.distortion + terms.beta * terms.rate
 
-def _normal(parameters: Tensor) -> Distribution:
-    """The diagonal normal of means and log variances [2, B, Z]."""
-    mean, log_variance = parameters
-    return Independent(Normal(mean, (0.5 * log_variance).exp(), validate_args=False), 1, validate_args=False)
+        start = parameters_of(q)
+        at = refine(loss, start, self.steps, self.speed, self.clip)
+        return normal(start + (at - start.detach()))
