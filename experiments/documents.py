@@ -209,18 +209,19 @@ COLUMNS = {
 ABOUT = """\
 # Documents: topics, perplexity and retrieval
 
-Trained on the training documents, of which textvae holds out a twentieth to stop at the best, and measured on the test
-documents. Perplexity is exp(Σ −ELBO / Σ words) from one code per document, *per document* exp of the mean of each
-document's nats per word. *Refined* is that of −ELBO after 100 gradient steps on the posterior of each test document
-(`evaluate --refine 100`), *and IW* of the importance-weighted bound from 100 codes of those posteriors. NPMI is of the topics' ten first words, counted in the test documents (pairs that never meet
-have −1); diversity is the share of different words among their first 25. Words are ranked by relevance (λ = 0.6,
-Sievert & Shirley 2014), those of LDA and NMF by weight. Precision and mean average precision: the test documents are
-queries against all training documents, a hit has the same label, by the cosine of posterior means (of the topics'
-shares, for LDA and NMF) or by the Hamming distance of bits. CPU-seconds are those of the whole training
-command, or of fitting and measuring the codes of a baseline, on one thread of a shared machine.
-Means over seeds, ± their standard deviation. Sureness of published numbers: A seen in a README or page, B recalled and
-arithmetically consistent. Recipes were chosen on held-out training documents, never on the test documents. Written by
-`python experiments/documents.py --page-only` from `docs/results/documents`."""
+Trained on the training documents, of which textvae holds out a twentieth to stop at the best, and measured on the
+test documents. Perplexity is exp(Σ −ELBO / Σ words) from one code per document, *per document* exp of the mean of
+each document's nats per word. *Refined* is that of −ELBO after 100 gradient steps on the posterior of each test
+document (`evaluate --refine 100`), *and IW* of the importance-weighted bound from 100 codes of those posteriors. NPMI
+is of the topics' ten first words, counted in the test documents (pairs that never meet have −1); diversity is the
+share of different words among their first 25. Words are ranked by relevance (λ = 0.6, Sievert & Shirley 2014), those
+of LDA and NMF by weight. Precision and mean average precision: the test documents are queries against all training
+documents, a hit has the same label, by the cosine of posterior means (of the topics' shares, for LDA and NMF) or by
+the Hamming distance of bits. CPU-seconds are those of the whole training command, or of fitting and measuring the
+codes of a baseline, on one thread of a shared machine. Means over seeds, ± their standard deviation. Sureness of
+published numbers: A seen in a README or page, B recalled and arithmetically consistent. Recipes were chosen on
+held-out training documents, never on the test documents. Written by `python experiments/documents.py --page-only`
+from `docs/results/documents`."""
 
 
 def textvae(*words: str) -> bytes:
