@@ -76,8 +76,8 @@ def _stored(raw: Texts, codec: Codec, labels: np.ndarray | None, processes: int 
                 )
         except _TooNarrow:
             continue
-        raw.reopen()  # fitting a codec and encoding have read all of it; training does not
-        return ArrowExamples(ids.data.column("ids"), lead, raw.rows, labels)
+        raw.stored.reopen()  # fitting a codec and encoding have read all of it; training does not
+        return ArrowExamples([file["filename"] for file in ids.cache_files], lead, raw.rows, labels)
     raise TypeError(f"{type(codec).__name__}.encode gives {first.dtype}, then something wider than int64")
 
 

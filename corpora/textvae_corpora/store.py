@@ -60,7 +60,7 @@ def store(
     from filelock import FileLock
 
     from textvae_corpora.labels import label_ids
-    from textvae_corpora.texts import Texts
+    from textvae_corpora.texts import Stored, Texts
 
     if options.limit is not None and options.limit < 1:
         raise RequestError(f"The limit is {options.limit}: at least one example is needed.")
@@ -87,7 +87,7 @@ def store(
             raise TextvaeError(f"What was stored in {path} cannot be read back: is the disk damaged?")
     dataset, said_notes = found
     labels, classes = label_ids(dataset.data.column("label"))
-    return Split(Texts(dataset, key), "text", key, labels, classes, said_notes)
+    return Split(Texts(Stored(dataset), key), "text", key, labels, classes, said_notes)
 
 
 def _why(cleaner: Cleaner) -> str:

@@ -11,6 +11,25 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _BATCH = 10_000
+_READS = 1_000_000  # texts, between two mappings of the file: what is mapped counts as memory of this process
+
+
+class Stored:
+    """The dataset of a corpus, which all views of it share: one mapping of one file."""
+
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
+        self.chunks: list[Any] = dataset.data.column("text").chunks
+        self.reads = 0
+
+    def reopen(self) -> None:
+        """Map the file anew: the pages that were read leave the memory of this process."""
+        from datasets import Dataset
+
+        self.reads = 0
+        if len(files := self.dataset.cache_files) == 1:
+            self.dataset = Dataset.from_file(files[0]["filename"])
+            self.chunks = self.dataset.data.column("text").chunks
 
 
 class Texts(Sequence[str]):
@@ -19,23 +38,19 @@ class Texts(Sequence[str]):
     ``fingerprint`` is a hash of these texts, ``source`` one of all texts of the dataset.
     """
 
-    def __init__(self, dataset: Dataset, fingerprint: str, rows: np.ndarray | None = None, source: str | None = None):
-        self.dataset, self.fingerprint, self.rows = dataset, fingerprint, rows
+    def __init__(self, stored: Stored, fingerprint: str, rows: np.ndarray | None = None, source: str | None = None):
+        self.stored, self.fingerprint, self.rows = stored, fingerprint, rows
         self.source = fingerprint if source is None else source
-        self._chunks: list[Any] = dataset.data.column("text").chunks
-        self._starts = np.cumsum([0] + [len(chunk) for chunk in self._chunks])
+        self._starts = np.cumsum([0] + [len(chunk) for chunk in stored.chunks])
+
+    @property
+    def dataset(self) -> Dataset:
+        """All texts, and those beside them."""
+        return self.stored.dataset
 
     def select(self, rows: np.ndarray, fingerprint: str) -> Texts:
         """A view of some rows, in the order given."""
-        return Texts(self.dataset, fingerprint, rows if self.rows is None else self.rows[rows], self.source)
-
-    def reopen(self) -> None:
-        """Map the file anew: the pages that were read leave the memory of this process."""
-        from datasets import Dataset
-
-        if len(files := self.dataset.cache_files) == 1:
-            self.dataset = Dataset.from_file(files[0]["filename"])
-            self._chunks = self.dataset.data.column("text").chunks
+        return Texts(self.stored, fingerprint, rows if self.rows is None else self.rows[rows], self.source)
 
     def __len__(self) -> int:
         return int(self._starts[-1]) if self.rows is None else len(self.rows)
@@ -61,11 +76,14 @@ class Texts(Sequence[str]):
 
     def _gather(self, places: np.ndarray) -> list[str]:
         """Take from each chunk apart: Arrow's own take on a chunked column copies all of it first."""
+        self.stored.reads += len(places)
+        if self.stored.reads > _READS:
+            self.stored.reopen()
         rows = places if self.rows is None else self.rows[places]
         which = np.searchsorted(self._starts, rows, side="right") - 1
         texts: list[str] = []
         for run in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(which)) + 1):
             if len(run):
                 chunk = which[run[0]]
-                texts += self._chunks[chunk].take(rows[run] - self._starts[chunk]).to_pylist()
+                texts += self.stored.chunks[chunk].take(rows[run] - self._starts[chunk]).to_pylist()
         return texts

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from textvae.batching import ListExamples
+from textvae.codecs.words import WordCodec
 from textvae.errors import TextvaeError
 from textvae_corpora import encode, encode_examples, load_corpus, load_examples
 from textvae_corpora.examples import ArrowExamples
@@ -154,7 +155,28 @@ def test_texts_are_the_same_after_their_file_was_mapped_anew(tmp_path):
     path.write_text("\n".join(f"sentence {i}" for i in range(50)))
     corpus = load_corpus(str(path), valid_fraction=0.2)
     before, data = list(corpus.train), corpus.train.dataset
-    corpus.train.reopen()
+    corpus.train.stored.reopen()
     assert corpus.train.dataset is not data
     assert list(corpus.train) == before
     assert corpus.train[3] == before[3]
+
+
+def test_files_are_mapped_anew_while_they_are_read(tmp_path, monkeypatch):
+    """What was read leaves memory; what is held stays good, and rows stay the same."""
+    from textvae_corpora import examples, texts
+
+    lines = [f"line {i} of {i % 7}" for i in range(40)]
+    (tmp_path / "a.txt").write_text("\n".join(lines))
+    corpus = load_corpus(str(tmp_path / "a.txt"))
+    codec = WordCodec.fit(corpus.train)
+    encoded = encode_examples(corpus.train, codec)
+    before, text = [encoded[i] for i in range(len(encoded))], list(corpus.train)
+    monkeypatch.setattr(examples, "READS", 3)
+    monkeypatch.setattr(texts, "_READS", 3)
+    mapped, dataset = encoded._values, corpus.train.dataset
+    again = [encoded[i] for i in range(len(encoded))]
+    assert all(np.array_equal(a, b) for a, b in zip(before, again))
+    assert encoded._values is not mapped
+    assert [corpus.train[i] for i in range(len(text))] == text
+    assert corpus.train.dataset is not dataset
+    assert corpus.valid.dataset is corpus.train.dataset
