@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test lint check bench pretrained clean
+.PHONY: demo test lint check bench kills clean
 
 demo: .venv/installed
 	$(BIN)/textvae interpolate --model textvae/pretrained/tatoeba "I am tired." "She wants to learn how to swim."
@@ -20,6 +20,9 @@ check: lint test
 
 bench: .venv/installed
 	$(BIN)/python -m tests.perf.bench --page docs/speed.md
+
+kills: .venv/installed
+	TEXTVAE_KILLS=50 $(BIN)/python -m pytest tests/test_kills.py
 
 clean:
 	rm -rf .venv dist
