@@ -11,7 +11,6 @@ To add a row, add it to ROWS (a recipe and settings over it) or to BASELINES (a 
 import argparse
 import hashlib
 import json
-import platform
 import resource
 import shlex
 import statistics
@@ -25,6 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from common import flags, machine, textvae
 from scipy.sparse import csr_matrix
 
 from textvae.assembly import fit_codec
@@ -224,17 +224,11 @@ held-out training documents, never on the test documents. Written by `python exp
 from `docs/results/documents`."""
 
 
-def textvae(*words: str) -> bytes:
-    """What a textvae command of this Python prints."""
-    command = [sys.executable, "-m", "textvae_cli", *words]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-
-
 def run_row(corpus: str, key: str, seed: int, out: Path) -> dict[str, Any]:
     """Train and evaluate a model; its figures, with the CPU-seconds of the whole training command."""
     row, place = ROWS[key], out / corpus / f"{key}-{seed}"
     words = ["train", corpus, "--recipe", f"documents/{row.recipe}", "--seed", str(seed), "--threads", "1"]
-    words += [f"--set={name}={_toml(value)}" for name, value in row.settings.items()]
+    words += flags(row.settings)
     cost = place / "cpu_seconds"
     if not cost.exists():  # else it was trained before, and is only measured
         before = _spent()
@@ -331,21 +325,8 @@ def _spent() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _toml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _again(corpus: str, key: str, seeds: list[int]) -> str:
     return f"python experiments/documents.py {corpus} --rows {key} --seeds {' '.join(map(str, seeds))}"
-
-
-def _machine() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return f"{platform.machine()} {model}, 1 thread"
 
 
 def seeds_of(key: str, asked: list[int]) -> list[int]:
@@ -407,7 +388,7 @@ def main() -> None:
                     continue
                 fit = run_row(corpus, key, seed, arguments.out) if key in ROWS else run_baseline(corpus, key, seed)
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps({"machine": _machine(), "seed": seed, **fit}, indent=1) + "\n")
+                file.write_text(json.dumps({"machine": f"{machine()}, 1 thread", "seed": seed, **fit}, indent=1) + "\n")
                 shown = {k: round(fit[k], 3) for k, _ in COLUMNS.values() if fit.get(k) is not None}
                 print(corpus, key, seed, shown, flush=True)
     PAGE.write_text(page(), encoding="utf-8")

@@ -12,16 +12,13 @@ interrupted is resumed.
 import argparse
 import json
 import math
-import platform
 import shlex
-import subprocess
-import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from common import cost, flags, textvae
 
 from textvae import TextVAE
 from textvae.batching import Batches, ListExamples
@@ -112,15 +109,10 @@ PUBLISHED_BOUNDS = """\
 | Kingma 2016, IAF on a ResNet VAE | dynamic | | 79.10 | | | | | | | C |"""
 
 
-def textvae(*words: str) -> None:
-    """A textvae command of this Python."""
-    subprocess.run([sys.executable, "-m", "textvae_cli", *words], check=True, stdout=subprocess.DEVNULL)
-
-
 def words_of(row: Row, seed: int) -> list[str]:
     """The words of the command that trains a row."""
     words = ["train", row.corpus, "--recipe", f"images/{row.recipe}", "--seed", str(seed), "--threads", "1"]
-    return words + [f"--set={name}={value}" for name, value in row.settings.items()]
+    return words + flags(row.settings)
 
 
 def split(vae: TextVAE, limit: int | None = None) -> Batches:
@@ -139,7 +131,7 @@ def run(key: str, arguments: argparse.Namespace) -> None:
         textvae(*how, "--out", str(place), "--device", arguments.device)
     vae = TextVAE.from_pretrained(place)
     if key in DISENTANGLED:
-        keep(key, {"command": shlex.join(["textvae", *words]), **cost(place, vae), **measure_disentanglement(vae)})
+        keep(key, {"command": shlex.join(["textvae", *words]), **cost_of(place, vae), **measure_disentanglement(vae)})
         return
     test = split(vae)
     bounds = key in BOUNDS
@@ -148,7 +140,7 @@ def run(key: str, arguments: argparse.Namespace) -> None:
         key,
         {
             "command": shlex.join(["textvae", *words]),
-            **cost(place, vae),
+            **cost_of(place, vae),
             "binarise": vae.settings.codec.options.get("binarise", "none"),
             "squared_error": squared_error(vae.model, test),
             **({} if not bounds else {k: v for k, v in report.to_dict().items() if v == v and v is not None}),
@@ -220,25 +212,12 @@ def keep(key: str, result: dict[str, Any]) -> None:
     print(key, {name: round(result[name], 3) for name in shown if name in result}, flush=True)
 
 
-def cost(place: Path, vae: TextVAE) -> dict[str, Any]:
-    """What a run cost, from its own records."""
-    folder = RunFolder(place)
-    train = [r.values for r in folder.records() if r.kind == "train"]
-    spans = [b["tokens"] - a["tokens"] for a, b in pairwise([{"tokens": 0}, *train])]
-    settings = folder.settings().train
-    pictures = train[-1]["tokens"] / math.prod(vae.codec.dims["input_shape"])
-    seconds = sum(n / v["tokens_per_cpu_second"] for n, v in zip(spans, train))
-    return {
-        "seed": settings.seed,
-        "epochs": settings.epochs,
-        "precision": settings.precision,
-        "device": settings.device,
-        "machine": platform.machine(),
-        "pictures_trained": round(pictures),
-        "seconds": round(train[-1]["seconds"]),
-        "cpu_seconds": round(seconds),
-        "pictures_per_cpu_second": round(pictures / seconds),
-    }
+def cost_of(place: Path, vae: TextVAE) -> dict[str, Any]:
+    """What a run cost, in pictures instead of pixels."""
+    found = cost(place)
+    pictures = found.pop("tokens_trained") / math.prod(vae.codec.dims["input_shape"])
+    speed = pictures / max(1, found["cpu_seconds"])
+    return {**found, "pictures_trained": round(pictures), "pictures_per_cpu_second": round(speed)}
 
 
 def result(key: str) -> dict[str, Any] | None:

@@ -10,15 +10,13 @@ that was interrupted is resumed.
 
 import argparse
 import json
-import platform
 import shlex
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from common import cost, flags, textvae
 
 from textvae.run_folder import RunFolder
 
@@ -110,11 +108,6 @@ and arithmetically consistent, C recalled. Written from `docs/results/sentences`
 HEADING = "| model | −ELBO | IW NLL | KL | MI | active | epochs | K | cost | sureness |"
 
 
-def textvae(*words: str, **options: Any) -> "subprocess.CompletedProcess[bytes]":
-    """A textvae command of this Python."""
-    return subprocess.run([sys.executable, "-m", "textvae_cli", *words], check=True, **options)
-
-
 def run(corpus: str, key: str, arguments: argparse.Namespace) -> None:
     """Train what is not trained, evaluate it, and keep what was measured."""
     row, place = {**ROWS, **LARGE}[key], arguments.out / corpus / key
@@ -125,48 +118,19 @@ def run(corpus: str, key: str, arguments: argparse.Namespace) -> None:
         settings |= {option: str(arguments.out / corpus / other)}
     words = ["train", corpus, "--recipe", f"sentences/{row.recipe}", "--seed", str(arguments.seed)]
     words += ["--epochs", str(arguments.epochs)] if arguments.epochs else []
-    words += [f"--set={name}={_toml(value)}" for name, value in settings.items()]
+    words += flags(settings)
     begun = (place / "config.toml").exists()
     if not begun or not any(record.kind == "end" for record in RunFolder(place).records()):
         how = ["train", "--resume"] if begun else words
-        textvae(*how, "--out", str(place), "--device", arguments.device, stdout=subprocess.DEVNULL)
+        textvae(*how, "--out", str(place), "--device", arguments.device)
     measure = ("evaluate", f"{corpus}/test", "--model", str(place), "--iw-samples", str(arguments.iw_samples), "--json")
-    report = json.loads(textvae(*measure, "--device", arguments.device, stdout=subprocess.PIPE).stdout)
+    report = json.loads(textvae(*measure, "--device", arguments.device))
     report.pop("model")
     result = {"command": shlex.join(["textvae", *words]), **cost(place), **report}
     file = RESULTS / corpus / f"{key}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=1) + "\n")
     print(f"{corpus} {key}: {report['nll_iw']:.2f}", flush=True)
-
-
-def _toml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def cost(place: Path) -> dict[str, Any]:
-    """What a run cost, from its own records."""
-    folder = RunFolder(place)
-    train = [r.values for r in folder.records() if r.kind == "train"]
-    spans = [b["tokens"] - a["tokens"] for a, b in pairwise([{"tokens": 0}, *train])]
-    settings = folder.settings().train
-    return {
-        "seed": settings.seed,
-        "epochs": settings.epochs,
-        "tokens_trained": train[-1]["tokens"],
-        "seconds": round(train[-1]["seconds"]),
-        "cpu_seconds": round(sum(n / v["tokens_per_cpu_second"] for n, v in zip(spans, train))),
-        "device": settings.device,
-        "machine": f"{platform.machine()} {_processor()}",
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def line(corpus: str, key: str, row: Row) -> str:

@@ -1,0 +1,51 @@
+"""What the experiments share: commands of this Python, settings as flags, the machine, and what a run cost."""
+
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from textvae.run_folder import RunFolder
+
+
+def textvae(*words: str) -> bytes:
+    """What a textvae command of this Python prints."""
+    command = [sys.executable, "-m", "textvae_cli", *words]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+
+
+def flags(settings: Mapping[str, Any]) -> list[str]:
+    """Settings as words of a command line."""
+    written = {k: str(v).lower() if isinstance(v, bool) else str(v) for k, v in settings.items()}
+    return [f"--set={name}={value}" for name, value in written.items()]
+
+
+def machine() -> str:
+    """The processor, as the system calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return f"{platform.machine()} {model}"
+
+
+def cost(place: Path) -> dict[str, Any]:
+    """What a run cost, from its own records; ``tokens`` are whatever the model's likelihood counts."""
+    folder = RunFolder(place)
+    train = [r.values for r in folder.records() if r.kind == "train"]
+    spans = [b["tokens"] - a["tokens"] for a, b in pairwise([{"tokens": 0}, *train])]
+    settings = folder.settings().train
+    return {
+        "seed": settings.seed,
+        "epochs": settings.epochs,
+        "precision": settings.precision,
+        "device": settings.device,
+        "machine": machine(),
+        "tokens_trained": train[-1]["tokens"],
+        "seconds": round(train[-1]["seconds"]),
+        "cpu_seconds": round(sum(n / v["tokens_per_cpu_second"] for n, v in zip(spans, train))),
+    }
