@@ -32,7 +32,7 @@ def topics(
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Name the topics of a document model: their most relevant words.
+    """Name the topics of a document model by their words.
 
     Words are ranked by how probable a topic makes them, and by how much more probable than they are without it; their
     probability stands beside them. The number of a topic is its place in the code. With FILE, the shares of the topics
