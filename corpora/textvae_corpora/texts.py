@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _BATCH = 10_000
-_READS = 1_000_000  # texts, between two mappings of the file: what is mapped counts as memory of this process
+_READS = 100_000  # texts, between two mappings of the file: what is mapped counts as memory of this process
 
 
 class Stored:
