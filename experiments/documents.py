@@ -208,7 +208,7 @@ PUBLISHED = {
     "newsgroups20-nvdm": """\
 | NVDM, 50 units, published (Miao 2016), sureness B | 836 | | | | | | | | | | | | | | |
 | NVDM, an independent log, on another version of 20NG, sureness A | 714 | | | 770 | | | | | | | | | | | |
-| ProdLDA, 50 topics (TopMost, 200 epochs), on these files | 1132 | | | | | | | | .472 | .442 | .397 | .288 | | 129 | |"""
+| ProdLDA, 50 topics (TopMost, 200 epochs), these files | 1132 | | | | | | | | .472 | .442 | .397 | .288 | | 129 | |"""
 }
 COLUMNS = {
     "perplexity": ("perplexity", "{:.0f}"),
