@@ -128,7 +128,19 @@ def lda(train: Counts, test: Counts, seed: int) -> Fitted:
 
     model = LatentDirichletAllocation(50, learning_method="online", max_iter=10, random_state=seed)
     shares = model.fit_transform(train.counts)
-    return Fitted(shares, model.transform(test.counts), model.components_, model.perplexity(test.counts))
+    # Its own perplexity charges the test documents for what the topics cost against their prior, which are trained.
+    bound = model.score(test.counts) - _topics_bound(model.components_, model.topic_word_prior_)
+    perplexity = float(np.exp(-bound / test.counts.sum()))
+    return Fitted(shares, model.transform(test.counts), model.components_, perplexity)
+
+
+def _topics_bound(shape: np.ndarray, prior: float) -> float:
+    """E[log p(β) − log q(β)] of topics β with q(β) Dirichlet of ``shape`` [K, V] (Hoffman et al. 2010, eq. 4)."""
+    from scipy.special import gammaln, psi
+
+    total = shape.sum(1, keepdims=True)
+    cross = ((prior - shape) * (psi(shape) - psi(total)) + gammaln(shape) - gammaln(prior)).sum()
+    return float(cross + (gammaln(shape.shape[1] * prior) - gammaln(total)).sum())
 
 
 def nmf(train: Counts, test: Counts, seed: int) -> Fitted:
