@@ -108,12 +108,15 @@ def train(
 
 def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list[str], as_json: bool) -> int:
     settings = request.settings()  # what is wrong is told before a corpus is read
+    from textvae import distributed
     from textvae.devices import resolve
     from textvae_cli import plan, session
     from textvae_cli.render import waiting
 
     if out is not None:
         session.check_place(out)
+    if settings.corpus.source == "-" and distributed.size() > 1:
+        raise RequestError("Every process reads the corpus, and standard input goes to one: put the lines in a file.")
     if not settings.corpus.source and settings.codec.name == "pixels":
         settings.corpus.source = PICTURES
         console.say(f"corpus: {PICTURES}, which come with scikit-learn; name a FOLDER to train on your own pictures")

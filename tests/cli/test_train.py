@@ -175,3 +175,12 @@ def test_two_processes_do_not_share_a_run(textvae, tiny):
         done = textvae("train", "--resume", "--out", tiny)
     assert done.exit_code == 2
     assert "in use" in done.stderr
+
+
+def test_standard_input_is_refused_where_several_processes_would_read_it(textvae, monkeypatch):
+    from textvae import distributed
+
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    done = textvae("train", "-", input="a line\n")
+    assert done.exit_code == 2
+    assert "put the lines in a file" in done.stderr
