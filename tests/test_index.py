@@ -86,6 +86,21 @@ def test_search_finds_the_nearest_and_the_earlier_of_two_alike(binary, k, engine
         np.testing.assert_allclose([hit.score for hit in hits], [score for _, score in expected], atol=1e-6)
 
 
+def test_a_radius_leaves_the_hamming_ball(engine, tmp_path):
+    z = codes_of(60, 19)
+    index = made(tmp_path / "i", [f"t{i}" for i in range(60)], z, header_of(19, thresholds=cuts(z)))
+    query = codes_of(1, 19, 1)
+    bits = z > np.array(cuts(z))
+    distances = (bits != (query > np.array(cuts(z)))).sum(1)
+    near = sorted(np.flatnonzero(distances <= 8).tolist(), key=lambda row: (distances[row], row))
+    assert 0 < len(near) < 60
+    assert [hit.row for hit in index.search(query, 60, radius=8)[0]] == near
+    assert index.search(query, 60, radius=0)[0] == []
+    real = made(tmp_path / "real", ["a", "b"], codes_of(2, 5))
+    with pytest.raises(RequestError, match="--binary"):
+        real.search(codes_of(1, 5), radius=3)
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 70), st.integers(1, 50), st.booleans())
 def test_both_engines_find_the_same(n, size, k, binary):

@@ -30,6 +30,9 @@ def search(
         typer.Argument(metavar="[IDX] QUERY…", help="Index and queries; - reads queries from standard input."),
     ],
     k: Annotated[int, typer.Option("-k", min=1, max=1_000_000, help="Hits of each query.")] = 10,
+    radius: Annotated[
+        int | None, typer.Option("--radius", min=0, help="Of binary codes: hits that differ in at most so many bits.")
+    ] = None,
     out: options.Png = None,
     model: options.Model = None,
     device: options.Device = "cpu",
@@ -75,7 +78,10 @@ def search(
         loading.need_no_pictures(name, {"--out": out})
         _check(vae, queries)
     z = vae.encode(shown)
-    found = index.search(z.cpu().numpy(), k)
+    found = index.search(z.cpu().numpy(), k, radius)
+    for query, hits in zip(queries, found):
+        if not hits:
+            console.say(f'note: nothing lies within {radius} bits of "{query}": take a larger --radius')
     answers = [(query, _told(vae, code, hits, index)) for query, code, hits in zip(queries, z, found)]
     if index.header.kind == "image":
         pictures.show(_sheet(shown, [[one.picture for _, one, _ in rows] for _, rows in answers]), out, as_json)

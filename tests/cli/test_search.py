@@ -64,6 +64,19 @@ def test_documents_are_found_named_scored_and_shown_with_words(binary, textvae, 
     assert textvae("search", "i", "-", "-k", "1", input="match\n\nmoon\n").stdout.count("\n") == 4
 
 
+def test_a_radius_is_for_codes_of_bits(textvae, documents):
+    words = ["index", documents / "news.tsv", "--label-column", "label", "--model", documents / "run"]
+    assert textvae(*words, "--out", "bits", "--binary").exit_code == 0
+    assert textvae(*words, "--out", "real").exit_code == 0
+    all_of_them = textvae("search", "bits", "moon", "-k", "24", "--json", "--radius", "4")
+    assert len(json.loads(all_of_them.stdout)["results"][0]["hits"]) == 24
+    near = json.loads(textvae("search", "bits", "moon", "-k", "24", "--json", "--radius", "1").stdout)
+    assert all(hit["score"] <= 1 for hit in near["results"][0]["hits"])
+    refused = textvae("search", "real", "moon", "--radius", "1")
+    assert refused.exit_code == 2
+    assert "--binary" in refused.stderr
+
+
 def test_sentences_are_found_whole(textvae, tiny):
     assert textvae("index", "toy:50", "--out", "i", "--model", tiny).exit_code == 0
     found = json.loads(textvae("search", "i", "слово в другом письме", "-k", "2", "--json").stdout)

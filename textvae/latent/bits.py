@@ -35,13 +35,3 @@ def hamming(queries: Packed, database: Packed) -> NDArray[np.int32]:
     for query, code in zip(queries.T, database.T):  # a byte at a time: no [N, M, B]
         distances += np.bitwise_count(query[:, None] ^ code)
     return distances
-
-
-def ball(query: Packed, database: Packed, radius: int) -> NDArray[np.int64]:
-    """The Hamming ball of semantic hashing: rows of ``database`` [M, B] within ``radius`` bits of a query [B].
-
-    The nearest come first, and of two alike the earlier (Salakhutdinov & Hinton 2009).
-    """
-    distances = hamming(query[None], database)[0]
-    rows = np.flatnonzero(distances <= radius)
-    return rows[distances[rows].argsort(kind="stable")]

@@ -160,18 +160,25 @@ class Index:
             return np.zeros(shape, self.header.dtype)
         return np.memmap(self.folder / CODES, self.header.dtype, "r", shape=shape)
 
-    def search(self, z: np.ndarray, k: int = 10) -> list[list[Hit]]:
+    def search(self, z: np.ndarray, k: int = 10, radius: int | None = None) -> list[list[Hit]]:
         """For each code z [Q, Z] the ``k`` nearest of all, the nearest first, the earlier of two alike.
 
-        By faiss where it is installed, else by torch: the same hits.
+        With a ``radius`` only those of them that differ in at most so many bits: the Hamming ball of semantic hashing
+        (Salakhutdinov & Hinton 2009). By faiss where it is installed, else by torch: the same hits. RequestError for
+        a k of 0, codes of another size, and a radius among real codes.
         """
+        if radius is not None and self.header.metric != "hamming":
+            raise RequestError(
+                f"{self.folder} holds real codes, and a radius is a number of bits: make an index with --binary."
+            )
         if k < 1:
             raise RequestError(f"k is 1 or more; {k} is too few.")
         if z.shape[1:] != (self.header.size,):
             raise RequestError(f"{self.folder} holds codes of {self.header.size} dimensions, not {z.shape[1]}.")
         queries = self.header.stored(z)
         find = _by_faiss if _has_faiss() else _by_torch
-        return [find(query, self.codes, min(k, len(self)), self.header.metric) for query in queries]
+        found = [find(query, self.codes, min(k, len(self)), self.header.metric) for query in queries]
+        return found if radius is None else [[hit for hit in hits if hit.score <= radius] for hits in found]
 
     def __getitem__(self, row: int) -> Example:
         """What is known of an example; only its shard is looked at."""
