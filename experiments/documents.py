@@ -78,9 +78,19 @@ ROWS = {
     ),
     "nvlda": Row("NVLDA, 50 topics (Srivastava & Sutton 2017)", "nvlda"),
     "autoencoder-10": Row(f"autoencoder {DEEP}-10, RBMs first (Hinton & Salakhutdinov 2006)", "autoencoder"),
-    "autoencoder-10-random": Row("the same from random weights", "autoencoder", {"objective.share": 0.0}),
+    "autoencoder-10-probabilities": Row(
+        "the same, word probabilities in", "autoencoder", {"model.encoder.transform": "probabilities"}
+    ),
+    "autoencoder-10-denoising": Row(
+        "the same, denoising layers first", "autoencoder", {"objective.method": "denoising"}
+    ),
+    "autoencoder-2": Row("the same, 2 dimensions", "autoencoder", {"model.latent_size": 2}),
+    "autoencoder-128": Row("the same, 128 dimensions", "autoencoder", {"model.latent_size": 128}),
+    "autoencoder-10-random": Row(
+        "the same, 10 dimensions, from random weights", "autoencoder", {"objective.share": 0.0}
+    ),
     "spherical-10": Row("denoising autoencoder on the sphere, 10 dimensions", "spherical"),
-    "spherical-128": Row("the same, 128 dimensions", "spherical", {"model.latent_size": 128}),
+    "spherical-128": Row("the same on the sphere, 128 dimensions", "spherical", {"model.latent_size": 128}),
     "hashing-32": Row("semantic hashing, 32 bits", "semantic_hashing", {"model.latent_size": 32}),
     "hashing-64": Row("semantic hashing, 64 bits", "semantic_hashing", {"model.latent_size": 64}),
     "hashing-128": Row("semantic hashing, 128 bits", "semantic_hashing"),
