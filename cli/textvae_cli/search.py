@@ -137,7 +137,7 @@ def _sheet(queries: Sequence[Any], hits: Sequence[Sequence[Any]]) -> list[list[A
     gap = queries[0] * 0 + 255
     rows = []
     for query, found in zip(queries, hits):
-        for start in range(0, len(found), COLUMNS):
+        for start in range(0, max(1, len(found)), COLUMNS):
             rows.append([gap if start else query, gap, *found[start : start + COLUMNS]])
     return rows
 
