@@ -34,7 +34,7 @@ STRONG = {"model.decoder.dropout": 0.5, "model.decoder.locked": True, "model.dec
 STRONG |= {"model.decoder.embedding_dropout": 0.1}
 ON_BATCH = {"objective.nats": 8.0, "objective.per": "batch"}
 AWD = STRONG | {"model.decoder.embedding_size": 512, "model.decoder.hidden_size": 1024, "model.decoder.layers": 2}
-ENCODER = {"model.encoder.dropout": 0.3, "model.encoder.locked": True, "model.encoder.embedding_dropout": 0.1}
+ALL_UNITS = {"model.posterior.name": "batch_norm", "model.posterior.gamma": 1.0, "model.encoder.dropout": 0.2}
 PLAIN = {"model.posterior.name": "diagonal_normal"}
 FLOW = {"model.prior.name": "flow", "objective.rate": 7.0}
 
@@ -66,7 +66,7 @@ ROWS = {
     "mixture_prior": Row("mixture prior, rate 8", "mixture_prior", {**HALF, **RATE_8}),
     "vamp": Row("VampPrior (Tomczak & Welling 2018), rate 8", "vamp", {**HALF, **RATE_8}),
     "flow_prior": Row("flow prior, rate 7", "lstm", {**HALF, **FLOW}),
-    "flow_prior_strong": Row("flow prior, rate 7, locked dropout, weight drop", "lstm", {**STRONG, **FLOW, **ENCODER}),
+    "flow_prior_strong": Row("flow prior, γ = 1, rate 7, locked dropout, weight drop", "lstm", STRONG | FLOW | ALL_UNITS),
     "lagging": Row("lagging encoder (He 2019)", "lagging", HALF),
     "pretrained_autoencoder": Row("AE pre-training + free bits (Li 2019)", "pretrained_autoencoder", HALF),
     "semi_amortised": Row("semi-amortised, first order (after Kim 2018)", "semi_amortised", HALF),
