@@ -66,7 +66,7 @@ ROWS = {
     "mixture_prior": Row("mixture prior, rate 8", "mixture_prior", {**HALF, **RATE_8}),
     "vamp": Row("VampPrior (Tomczak & Welling 2018), rate 8", "vamp", {**HALF, **RATE_8}),
     "flow_prior": Row("flow prior, rate 7", "lstm", {**HALF, **FLOW}),
-    "flow_prior_strong": Row("flow prior, γ = 1, rate 7, locked dropout, weight drop", "lstm", STRONG | FLOW | ALL_UNITS),
+    "flow_prior_strong": Row("flow prior, γ 1, rate 7, locked dropout, weight drop", "lstm", STRONG | FLOW | ALL_UNITS),
     "lagging": Row("lagging encoder (He 2019)", "lagging", HALF),
     "pretrained_autoencoder": Row("AE pre-training + free bits (Li 2019)", "pretrained_autoencoder", HALF),
     "semi_amortised": Row("semi-amortised, first order (after Kim 2018)", "semi_amortised", HALF),

@@ -198,17 +198,13 @@ class Trainer:
                     f"Out of memory at step {self.step}, at a batch of {list(batch.x.shape)}. "
                     "Take smaller ones: --set train.batch_size=N or train.max_tokens=N, then --resume."
                 ) from error
+            if not all(p.isfinite().all() for p in self.parameters.values()):  # what could not be drawn from
+                raise self._diverged() from error
             raise
         for parameter in self.objective.held_back(self.model, self.progress):
             parameter.grad = None
         loss = distributed.add_gradients(self.parameters.values(), loss)
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
-        if not math.isfinite(float(loss + norm)):
-            raise Diverged(
-                f"The loss or its gradient is not finite at step {self.step} (learning rate {rate:.2g}). "
-                f"Lower it, e.g. --set train.learning_rate={self.settings.learning_rate / 3:.1g}; the last good "
-                f"checkpoint is in {self.run.checkpoints}."
-            )
         self.optimizer.step()
         if self.averaged is not None:
             self.averaged.update_parameters(self.model)
@@ -228,6 +224,8 @@ class Trainer:
 
     def _train_record(self, window: "_Window") -> Record:
         values = window.means()
+        if not math.isfinite(values["loss"] + values["gradient"]):  # asked here, so that no step waits for a device
+            raise self._diverged()
         self.tokens += int(values.pop("units"))
         values |= {"epoch": self.epoch, "progress": self.progress, "tokens": self.tokens, "seconds": self.seconds}
         values["learning_rate"] = self.optimizer.param_groups[0]["lr"]
@@ -276,6 +274,14 @@ class Trainer:
                 "reconstruction": self.vae.write(z)[0][0],
                 "sample": str(self.vae.sample(1)[0].raw),
             }
+
+    def _diverged(self) -> Diverged:
+        rate = self.optimizer.param_groups[0]["lr"]
+        return Diverged(
+            f"The loss or its gradient is not finite, at step {self.step} or in the {LOG_EVERY} before it (learning "
+            f"rate {rate:.2g}). Lower it, e.g. --set train.learning_rate={self.settings.learning_rate / 3:.1g}; the "
+            f"last good checkpoint is in {self.run.checkpoints}."
+        )
 
     def _notice(self, text: str) -> Record:
         return Record("notice", self.step, {}, {"notice": text})
