@@ -20,6 +20,7 @@ COMMANDS = (  # a command is the function of that name in the module of that nam
     "interpolate",
     "sample",
     "traverse",
+    "chain",
     "reconstruct",
     "impute",
     "analogy",

@@ -82,6 +82,12 @@ def need_no_pictures(name: str, given: Mapping[str, object]) -> None:
             raise RequestError(f"{option} is for pictures, and the model {name} writes text. {PICTURE_MODEL}")
 
 
+def need_pictures(vae: "TextVAE", name: str) -> None:
+    """RequestError if the model is not one of pictures."""
+    if not reads_pictures(vae):
+        raise RequestError(f"This command is for pictures, and the model {name} reads text. {PICTURE_MODEL}")
+
+
 def need_text(vae: "TextVAE", name: str, code: bool = True) -> None:
     """RequestError if the model does not write text, or, where one is needed, has no code."""
     if reads_pictures(vae):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from textvae import TextVAE
-    from textvae_corpora import Split
+    from textvae_corpora import Corpus, Split
 
 
 def read_for(
@@ -43,6 +43,22 @@ def read_for(
     for note in split.notes:
         console.say(f"{file}: {note}")
     return split
+
+
+def trained_on(vae: "TextVAE", name: str) -> "Corpus":
+    """The pictures that a model was trained and validated on; RequestError where they are no longer there."""
+    from textvae_cli.render import waiting
+    from textvae_cli.session import read_corpus
+
+    source = vae.settings.corpus.source
+    try:
+        with waiting(f"reading {source}"):
+            corpus = read_corpus(vae.settings.corpus)
+    except RequestError as error:
+        raise RequestError(f"What the model {name} was trained on cannot be read again. {error}") from None
+    if corpus.kind != "image" or tuple(corpus.train[0].shape) != loading.shape(vae):
+        raise RequestError(f"{source} is not what the model {name} was trained on: its pictures have another shape.")
+    return corpus
 
 
 def labels_for(vae: "TextVAE", split: "Split") -> "np.ndarray | None":
