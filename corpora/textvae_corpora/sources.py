@@ -46,6 +46,7 @@ NAMES: dict[str, Named] = {
     "toy": Named("textvae_corpora.toy:splits", "sentences of a toy grammar; toy:N for N of them"),
     "digits": Named("textvae_corpora.digits:splits", "1,797 handwritten digits, grey, 8 x 8"),
     "shapes": Named("textvae_corpora.shapes:splits", "a coloured shape each, 32 x 32; shapes:N for N of them"),
+    "sprites": Named("textvae_corpora.sprites:splits", "pixel characters in colour, 16 x 16; sprites:N for N of them"),
     "python-docs": Named("textvae_corpora.python_docs:splits", "documentation of the Python that runs"),
     "captioned-shapes": Named(
         "textvae_corpora.shapes:splits",
