@@ -1,13 +1,9 @@
-"""Mixing of chains whose autocorrelation is known, and nearest pictures found the slow way."""
+"""Mixing of chains whose autocorrelation is known."""
 
-import numpy as np
 import pytest
 import torch
 
-from textvae.errors import RequestError
-from textvae.evaluation import nearest as module
 from textvae.evaluation.mixing import mixing, steps_to_change, steps_to_change_of_draws
-from textvae.evaluation.nearest import nearest
 
 
 def autoregressive(a, steps, chains, size):
@@ -55,23 +51,3 @@ def test_steps_until_the_class_changes():
     assert steps_to_change_of_draws(torch.zeros(4)) == float("inf")
     draws = torch.randint(0, 4, (2000, 3))
     assert steps_to_change(draws) == pytest.approx(steps_to_change_of_draws(draws.flatten()), rel=0.05)
-
-
-def test_the_two_nearest_pictures_are_those_of_all_distances(monkeypatch):
-    monkeypatch.setattr(module, "QUERIES", 3)
-    monkeypatch.setattr(module, "NUMBERS", 60)  # pieces of five
-    rng = np.random.default_rng(0)
-    some, others = (rng.integers(0, 256, (n, 1, 3, 4), np.uint8) for n in (7, 23))
-    some[2] = others[11]
-    distances = np.sqrt(((some[:, None] / 255 - others[None] / 255) ** 2).sum((2, 3, 4)))
-    found = nearest(some, others)
-    order = distances.argsort(1, kind="stable")[:, :2]
-    assert found.rows.tolist() == order.tolist()
-    np.testing.assert_allclose(found.distances, np.take_along_axis(distances, order, 1), atol=1e-5)
-    assert found.distances[2, 0] == 0.0, "a copy is at 0, whatever the rounding of large squares"
-    assert found.ratio[2] == 0.0
-    assert found.copies == pytest.approx(1 / 7)
-    assert nearest(list(some), list(others)).rows.tolist() == found.rows.tolist()
-    assert nearest(others[:1], others[[0, 0]]).copies == 1.0
-    with pytest.raises(RequestError, match="2 or more"):
-        nearest(some, others[:1])

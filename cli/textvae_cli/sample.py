@@ -1,7 +1,7 @@
 """``textvae sample``: new sentences or pictures from the prior."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from textvae_cli import console, loading, options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from textvae import TextVAE
     from textvae.text_vae import Sample
 
 CHUNK = 256  # as TextVAE.sample draws them, so that a seed gives the same sentences there
@@ -33,6 +34,9 @@ def sample(
         None
     ),
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Pictures: write each as a PNG.")] = None,
+    nearest: Annotated[
+        bool, typer.Option("--nearest", help="Pictures: under each its nearest training picture, and how near it is.")
+    ] = False,
     label: Annotated[str | None, typer.Option("--label", help="Write examples of this class.")] = None,
     seed: options.Seed = None,
     model: options.Model = None,
@@ -43,7 +47,8 @@ def sample(
 
     A code is drawn from the prior, and its most probable sentence is written. With a temperature, --top-k or
     --top-p, words are drawn as well; temperature 1 is the model as it is. A model of pictures gives the mean of
-    each, with --decode sample a draw.
+    each, with --decode sample a draw. With --nearest one sees whether it has learned to draw or recites: distances
+    of samples to the training pictures stand beside those of pictures that were held out.
     """
     import sys
 
@@ -62,9 +67,9 @@ def sample(
     if loading.reads_pictures(vae):
         if drawing:
             raise RequestError(f"--temperature, --top-k and --top-p are for words, and {name} writes pictures.")
-        _pictures(drawn, name, grid, out, as_json)
+        _pictures(drawn, vae, name, grid, out, nearest, as_json)
         return
-    loading.need_no_pictures(name, {"--grid": grid, "--out": out})
+    loading.need_no_pictures(name, {"--grid": grid, "--out": out, "--nearest": nearest or None})
     rows = []
     for some in drawn:
         if as_json:
@@ -77,17 +82,34 @@ def sample(
         console.document({"model": name, "samples": rows})
 
 
-def _pictures(drawing: "Iterator[list[Sample]]", name: str, grid: Path | None, out: Path | None, as_json: bool) -> None:
+def _pictures(
+    drawing: "Iterator[list[Sample]]",
+    vae: "TextVAE",
+    name: str,
+    grid: Path | None,
+    out: Path | None,
+    nearest: bool,
+    as_json: bool,
+) -> None:
     from textvae.pictures import square
-    from textvae_cli import pictures
+    from textvae_cli import memory, pictures
 
-    pictures.check_place(grid, "--grid out.png, or --out DIR", as_json or out is not None)
+    pictures.check_place(grid, "--grid out.png, or --out DIR", as_json or out is not None or nearest)
     if out is not None:
         pictures.check_folder(out)
+    corpus = memory.needed(vae, name) if nearest else None
     drawn = [one for some in drawing for one in some]
+    raw = [one.raw for one in drawn]
     if out is not None:
-        pictures.save_each([one.raw for one in drawn], out)
-    pictures.show(square([one.raw for one in drawn]), grid, as_json)
+        pictures.save_each(raw, out)
+    found = None if corpus is None else memory.look_up(raw, corpus)
+    pictures.show(square(raw) if found is None else memory.sheet(raw, found.pictures), grid, as_json)
     if as_json:
-        rows = [{"log_prob": one.log_prob} for one in drawn]
-        console.document({"model": name, "grid": grid and str(grid), "out": out and str(out), "samples": rows})
+        rows: list[dict[str, Any]] = [{"log_prob": one.log_prob} for one in drawn]
+        facts: dict[str, Any] = {"model": name, "grid": grid and str(grid), "out": out and str(out)}
+        if found is not None:
+            rows = [{**row, **each} for row, each in zip(rows, found.each)]
+            facts["nearest"] = found.facts
+        console.document({**facts, "samples": rows})
+    elif found is not None:
+        memory.show(found)

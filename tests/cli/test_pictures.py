@@ -47,6 +47,50 @@ def test_sample(textvae, run, tmp_path):
     assert set(np.unique(np.asarray(seen("d.png")))) == {0, 255}
 
 
+def test_samples_beside_the_nearest_training_pictures(textvae, run, pictures, tmp_path):
+    words = ["sample", "-n", 13, "--seed", 1, "--nearest", "--model", run]
+    done = textvae(*words, "--grid", "g.png", "--out", "single", "--json")
+    assert done.exit_code == 0, done.stderr
+    tree = json.loads(done.stdout)
+    assert tree["samples"][0].keys() == {"log_prob", "nearest", "label", "distance", "ratio"}
+    assert tree["nearest"].keys() == {"training", "samples", "held_out"}
+    assert (tree["nearest"]["training"], tree["nearest"]["held_out"]["pictures"]) == (9, 1)
+    assert seen("g.png").size == (12 * 66 + 2, 4 * 66 + 2 + 4)
+    grid, training = np.asarray(seen("g.png")), np.load(pictures / "p.npy")
+    first = grid[2 + 66 : 2 + 66 + 64 : 16, 2 : 2 + 64 : 16]  # a pixel is 16 x 16
+    assert (training[:, 0] == first).all((1, 2)).sum() == 1
+    sample = np.asarray(seen("single/00.png"))
+    assert tree["samples"][0]["distance"] == pytest.approx(np.sqrt(((sample / 255 - first / 255) ** 2).sum()), rel=1e-5)
+    table = textvae(*words)
+    assert [line.split("\t")[0] for line in table.stdout.splitlines()] == ["distance", "ratio", "copies"]
+
+
+def test_a_model_that_recites_is_found_out():
+    from textvae_cli.memory import look_up
+    from textvae_corpora import load_corpus
+
+    corpus = load_corpus("sprites:200")
+    found = look_up(corpus.train[:20], corpus)
+    assert found.facts["samples"] == {"distance": 0.0, "ratio": 0.0, "copies": 1.0}
+    assert found.facts["held_out"]["copies"] == 0.0
+    assert [row["nearest"] for row in found.each] == list(range(20))
+    assert found.each[3]["label"] == corpus.labels[corpus.train_labels[3]]
+
+
+def test_nearest_without_what_it_was_trained_on(textvae, run, pictures, tmp_path):
+    import shutil
+
+    shutil.copytree(run, "moved")
+    config = tmp_path / "moved/model/config.json"
+    text = config.read_text()
+    for other, part in (("gone.npy", "cannot be read again. There is no file"), ("digits", "have another shape")):
+        config.write_text(text.replace(str(pictures / "p.npy"), other))
+        done = textvae("sample", "--nearest", "--model", "moved", "--grid", "g.png")
+        assert done.exit_code == 2
+        assert part in done.stderr
+    assert not (tmp_path / "g.png").exists()
+
+
 def test_reconstruct(textvae, run, pictures, photos):
     words = ["reconstruct", "a.jpg", "b.png", "c.png", f"{pictures / 'p.npy'}:0-1", "--model", run, "--out", "r.png"]
     done = textvae(*words, "--json")
@@ -196,6 +240,7 @@ def test_wrong_requests_exit_2_and_write_nothing(textvae, run, photos, words, pa
     [
         (["sample", "--grid", "g.png"], "--grid is for pictures"),
         (["sample", "--out", "g"], "--out is for pictures"),
+        (["sample", "--nearest"], "--nearest is for pictures"),
         (["reconstruct", "A cat.", "--out", "g.png"], "--out is for pictures"),
         (["interpolate", "A cat.", "A dog.", "--out", "g.png"], "--out is for pictures"),
         (["traverse", "--out", "g.png"], "--out is for pictures"),

@@ -28,10 +28,14 @@ class Nearest(NamedTuple):
         first, second = self.distances.T
         return torch.where(first > 0, first / second, 0.0)
 
-    @property
-    def copies(self) -> float:
-        """The share of the pictures that are copies, by ``COPY``."""
-        return float((self.ratio < COPY).double().mean())
+    def summary(self) -> dict[str, float]:
+        """The medians of distance and ratio, and the share of copies: the pictures whose ratio is under ``COPY``."""
+        distance, ratio = self.distances[:, 0], self.ratio
+        return {
+            "distance": float(distance.median()),
+            "ratio": float(ratio.median()),
+            "copies": float((ratio < COPY).double().mean()),
+        }
 
 
 def nearest(pictures: Pictures, others: Pictures) -> Nearest:
