@@ -7,7 +7,7 @@ from tests.toys import batches_of, vae_of
 from textvae.errors import RequestError
 from textvae.evaluation.bounds import evaluate
 from textvae.objectives.base import kl
-from textvae.refinement import normal, parameters_of, refine
+from textvae.refinement import Step, gradient_through, normal, parameters_of, refine
 
 
 def test_the_exact_posterior_of_a_linear_gaussian_is_found():
@@ -35,6 +35,34 @@ def test_an_example_moves_as_if_it_were_alone_and_by_a_bounded_step():
     torch.testing.assert_close(together, alone)
     one = refine(loss, start, steps=1, speed=0.1, clip=2.0)
     assert ((one - start).transpose(0, 1).flatten(1).norm(dim=1) < 0.2 + 1e-5).all()
+
+
+@pytest.mark.parametrize("clip", [0.3, 100.0])
+def test_the_gradient_through_the_steps_is_that_of_backpropagation(clip):
+    torch.manual_seed(0)
+    start, theta = torch.randn(2, 3, 4, dtype=torch.float64), torch.randn(4, 4, dtype=torch.float64)
+    start, theta = start.requires_grad_(), theta.requires_grad_()
+
+    def loss(_, q):
+        return (torch.tanh(q.mean @ theta) ** 2).sum(-1) + (q.variance * theta[0] ** 2).sum(-1) + kl(q, prior)
+
+    prior = normal(torch.zeros(2, 3, 4, dtype=torch.float64))
+    taken: list[Step] = []
+    end = refine(lambda q: loss(0, q), start, 4, 0.1, clip, taken)
+    end.requires_grad_()
+    last = loss(0, normal(end)).sum()
+    gradient, share = gradient_through(loss, taken, torch.autograd.grad(last, end, retain_graph=True)[0])
+    (found,) = torch.autograd.grad(last + share, theta, retain_graph=True)
+    assert share.detach() == 0
+
+    at = start
+    for step in taken:
+        (slope,) = torch.autograd.grad(loss(0, normal(at)).sum(), at, create_graph=True)
+        at = at - step.size[:, None] * slope
+    expected = torch.autograd.grad(loss(0, normal(at)).sum(), [start, theta])
+    torch.testing.assert_close(gradient, expected[0], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(found, expected[1], rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(torch.autograd.grad(last, theta)[0], expected[1], rtol=0.02), "the steps do not matter"
 
 
 def test_parameters_and_back():
