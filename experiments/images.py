@@ -47,37 +47,48 @@ class Row(NamedTuple):
 DYNAMIC = {"codec.binarise": "dynamic"}
 SHORT = {"train.epochs": 36, "train.learning_rate": 2e-3, "train.evaluate_every": 4020}
 LONG = {"train.epochs": 300, "train.patience": 300, "train.evaluate_every": 4464}
+SIX = {"train.epochs": 6, "train.evaluate_every": 2676}
+FORTY = {"train.epochs": 40, "train.evaluate_every": 4464}
+FLOW = {"model.prior.name": "flow"}
+FAST = {
+    "train.epochs": 60,
+    "train.batch_size": 256,
+    "train.learning_rate": 8e-3,
+    "train.evaluate_every": 669,
+    "train.patience": 100,
+    "objective.share": 0.2,
+}
 DIAGONAL = {"model.posterior.name": "diagonal_normal"}
 SEEN = {"train.evaluate_every": 4464}
+BRIEF = {"train.epochs": 10, "train.evaluate_every": 2230}
 COMPONENTS = {f"pca_{n}": n for n in (2, 10, 30, 64)}
 ERRORS = {
-    "linear": Row("linear autoencoder, 30", "linear", SEEN),
+    "linear": Row("linear autoencoder, 30", "linear", BRIEF),
     "autoencoder": Row("784-1000-500-250-30, ReLU", "autoencoder", {"train.epochs": 24, "train.evaluate_every": 3570}),
     "autoencoder_long": Row("784-1000-500-250-30, ReLU, long", "autoencoder", LONG),
-    "hinton": Row("784-1000-500-250-30, logistic, layers pre-trained as RBMs", "hinton", LONG),
-    "hinton_random": Row("784-1000-500-250-30, logistic, random start", "hinton", LONG | {"objective.share": 0}),
-    "stacked": Row("784-1000-500-250-30, logistic, layers pre-trained as denoisers", "stacked", LONG),
-    "switches": Row("convolutions 32-64, switches, 30 and the places of the maxima", "switches", SEEN),
-    "noise2noise": Row("Noise2Noise, noise 0.3, 100", "noise2noise", SEEN),
+    "hinton": Row("784-1000-500-250-30, logistic, layers pre-trained as RBMs", "hinton", FAST),
+    "hinton_random": Row("784-1000-500-250-30, logistic, random start", "hinton", FAST | {"objective.share": 0}),
+    "stacked": Row("784-1000-500-250-30, logistic, layers pre-trained as denoisers", "stacked", FAST),
+    "switches": Row("convolutions 32-64, switches, 30 and the places of the maxima", "switches", BRIEF),
+    "noise2noise": Row("Noise2Noise, noise 0.3, 100", "noise2noise", BRIEF),
 }
 BOUNDS = {
     "vae": Row("VAE 784-400-16", "vae", DYNAMIC | SHORT),
     "vae_grey": Row("VAE 784-400-16, grey pixels", "vae", SHORT),
-    "conv_vae": Row("VAE, convolutions 32-64, 32", "conv_vae", SEEN),
-    "conv_vae_short": Row(
-        "VAE, convolutions 32-64, 32", "conv_vae", {**SHORT, "train.epochs": 6, "train.evaluate_every": 2676}
-    ),
+    "conv_vae_short": Row("VAE, convolutions 32-64, 32", "conv_vae", SHORT | SIX),
+    "conv_vae_flow_short": Row("the same with a flow prior", "conv_vae", SHORT | SIX | FLOW),
+    "conv_vae": Row("VAE, convolutions 32-64, 32, flow prior", "conv_vae", SHORT | FORTY | FLOW),
     "iaf": Row("convolutions 32-64, 32, two inverse autoregressive flows, 2 free nats", "iaf", SEEN),
     "iaf_diagonal": Row("its twin with a diagonal normal", "iaf", SEEN | DIAGONAL),
     "iwae": Row("IWAE-50, 784-200-200-50 (Burda 2016)", "iwae", LONG),
     "iwae_vae": Row("its twin under the ELBO", "iwae", LONG | {"objective.name": "elbo"}),
 }
 SPARSE = {
-    "denoising": Row("denoising, a quarter blanked", "denoising", SEEN),
-    "contractive": Row("contractive, weight 0.1", "contractive", SEEN),
+    "denoising": Row("denoising, a quarter blanked", "denoising", BRIEF),
+    "contractive": Row("contractive, weight 0.1", "contractive", BRIEF),
     "sparse_l1": Row("sparse, L1", "sparse_l1", SEEN),
-    "sparse_kl": Row("sparse, activity 0.05", "sparse_kl", SEEN),
-    "plain": Row("no penalty and no noise", "denoising", SEEN | {"model.encoder_noise.name": "none"}),
+    "sparse_kl": Row("sparse, activity 0.05", "sparse_kl", BRIEF),
+    "plain": Row("no penalty and no noise", "denoising", BRIEF | {"model.encoder_noise.name": "none"}),
 }
 SHAPES = {"train.evaluate_every": 745, "train.epochs": 40}
 DISENTANGLED = {
