@@ -8,7 +8,7 @@ import torch
 
 from tests.toys import batch_of, batches_of, vae_of
 from textvae.errors import RequestError
-from textvae.evaluation.images import sparsity, squared_error
+from textvae.evaluation.images import features, sparsity, squared_error
 from textvae.latent.pca import principal_components
 
 
@@ -31,6 +31,14 @@ def test_sparsity_is_0_where_all_are_as_active_and_1_where_one_alone_is():
     assert sparsity(codes, 1) == pytest.approx((1 + (1 - 0.5) / 0.75) / 2)
     assert sparsity(codes, 0) == pytest.approx((0 + 1) / 2), "two units were never active"
     assert sparsity(torch.zeros(3, 3), 0) == 0.0
+
+
+def test_features_are_the_weights_of_what_reads_the_pixels():
+    flat = vae_of("images/vae").model
+    assert torch.equal(features(flat, (1, 4, 4))[3].flatten(), flat.encoder.layers[0].weight[3])
+    shallow = vae_of("images/sparse_l1").model
+    assert torch.equal(features(shallow, (1, 4, 4)).flatten(1), shallow.posterior_head.mean.weight)
+    assert features(vae_of("images/conv_vae").model, (1, 4, 4)).shape[1:] == (1, 3, 3)
 
 
 def test_principal_components_are_those_of_the_singular_value_decomposition():

@@ -1,4 +1,4 @@
-"""``textvae plot``: the codes of a file in the plane, and the curves of a run."""
+"""``textvae plot``: the codes of a file in the plane, the curves of a run, and the features of a model."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +21,7 @@ class What(StrEnum):
 
     codes = "codes"
     run = "run"
+    features = "features"
 
 
 class Method(StrEnum):
@@ -32,10 +33,11 @@ class Method(StrEnum):
 
 BINS = 60
 POINTS = {Method.pca: 5_000, Method.tsne: 2_000}
+FEATURES = 100
 
 
 def plot(
-    what: Annotated[What, typer.Argument(help="codes of a file, or the curves of a run.")],
+    what: Annotated[What, typer.Argument(help="codes of a file, the curves of a run, or features.")],
     out: Annotated[Path, typer.Option("--out", metavar="PNG", help="Where to draw: .png, .pdf or .svg.")],
     source: Annotated[
         str | None, typer.Argument(metavar="[FILE|RUN]", help="Default: what the model was trained on; the newest run.")
@@ -43,7 +45,9 @@ def plot(
     method: Annotated[Method, typer.Option("--method", help="Codes: to two dimensions by.")] = Method.pca,
     points: Annotated[
         int | None,
-        typer.Option("--points", min=3, max=100_000, help="Codes: at most, drawn by --seed. 5000; tsne 2000."),
+        typer.Option(
+            "--points", min=3, max=100_000, help="Codes or features: at most, drawn by --seed. 5000; tsne 2000; 100."
+        ),
     ] = None,
     seed: options.Seed = 0,
     text_column: options.TextColumn = None,
@@ -53,13 +57,17 @@ def plot(
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Draw codes in the plane, or the curves of a run.
+    """Draw codes in the plane, the curves of a run, or what units look for.
 
     A code of two dimensions is drawn as it is, others by their principal components or by t-SNE; documents and
-    pictures beside those of their words or pixels. Colours are labels.
+    pictures beside those of their words or pixels. Colours are labels. Features are the weights of the units that
+    read the pixels, a picture each: grey is 0, white the largest.
     """
     from textvae_cli import figures
 
+    if what is What.features:
+        _features(model, out, points or FEATURES, seed or 0, as_json)
+        return
     figures.check(out)
     if what is What.run:
         _run(source, out, as_json)
@@ -126,6 +134,25 @@ def _title(file: str, split: "Split", rows: "np.ndarray", name: str, recipe: str
     where = Path(file).name if Path(file).exists() else file
     made = Path(name).parent.name if Path(name).name == "model" else Path(name).name
     return f"{many} {kind} of {where}, by the model {made}{f' ({recipe})' if recipe else ''}"
+
+
+def _features(model: str | None, out: Path, most: int, seed: int, as_json: bool) -> None:
+    from textvae_cli import pictures
+
+    name, vae = loading.open_model(model)
+    loading.need_pictures(vae, name)
+    pictures.check_place(out, "--out features.png", as_json)
+
+    from textvae.evaluation.images import features
+    from textvae.pictures import square
+
+    weights = features(vae.model, loading.shape(vae) or ())
+    weights = weights[_drawn(len(weights), most, seed)]
+    scaled = weights / weights.abs().amax((1, 2, 3), keepdim=True).clamp(min=1e-30)
+    shown = ((scaled + 1) * 127.5).round().byte().numpy()
+    pictures.show(square(list(shown)), out, as_json)
+    if as_json:
+        console.document({"out": str(out), "model": name, "features": len(shown)})
 
 
 def _run(source: str | None, out: Path, as_json: bool) -> None:

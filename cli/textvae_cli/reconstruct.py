@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from textvae.errors import RequestError
 from textvae_cli import console, loading, options
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def reconstruct(
         int | None,
         typer.Option("--samples", min=0, max=1000, help="Draws from the posterior of each; 3, of pictures 0."),
     ] = None,
+    noisy: Annotated[
+        bool, typer.Option("--noisy", help="Pictures: read them with the noise of the training, and show it.")
+    ] = False,
     out: options.Png = None,
     decode: options.Decode = options.Method.beam,
     temperature: options.Temperature = 1.0,
@@ -51,9 +55,9 @@ def reconstruct(
         torch.manual_seed(seed)
     decoding = Decoding(decode.value, temperature)
     if loading.reads_pictures(vae):
-        _pictures(vae, name, examples, samples or 0, decoding, out, as_json)
+        _pictures(vae, name, examples, samples or 0, noisy, decoding, out, as_json)
         return
-    loading.need_no_pictures(name, {"--out": out})
+    loading.need_no_pictures(name, {"--out": out, "--noisy": noisy or None})
     loading.check_sentences(vae, examples)
     samples = 3 if samples is None else samples
     rows: list[tuple[str, list[str]]] = []
@@ -69,37 +73,52 @@ def reconstruct(
 
 
 def _pictures(
-    vae: "TextVAE", name: str, sources: list[str], samples: int, decoding: "Decoding", out: Path | None, as_json: bool
+    vae: "TextVAE",
+    name: str,
+    sources: list[str],
+    samples: int,
+    noisy: bool,
+    decoding: "Decoding",
+    out: Path | None,
+    as_json: bool,
 ) -> None:
-    """Rows of originals, of what the posterior means give back, and of what draws from the posteriors give."""
+    """Rows of originals, ``noisy`` of what is read, of what the posterior means give back, and of what draws give."""
+    from textvae.corruptions.base import NoCorruption
     from textvae_cli import pictures
 
+    if noisy and isinstance(vae.model.encoder_noise, NoCorruption):
+        raise RequestError(f"{name} was trained without noise on what it reads: leave --noisy out.")
     pictures.check_place(out, "--out pairs.png", as_json)
     names, originals = pictures.read(vae, sources)
+    read = originals
+    if noisy:
+        read = vae.codec.decode(vae.model.encoder_noise.corrupt(vae.batch(originals)))
     back: list[list[np.ndarray]] = []
-    for start in range(0, len(originals), CHUNK):
-        back += vae.reconstruct(originals[start : start + CHUNK], samples, decoding)
+    for start in range(0, len(read), CHUNK):
+        back += vae.reconstruct(read[start : start + CHUNK], samples, decoding)
+    shown = zip(originals, read) if noisy else zip(originals)
     rows: list[list[np.ndarray]] = []
     width = pictures.beside(COLUMNS, out)
-    for start in range(0, len(originals), width):
-        columns = [[x, *each] for x, each in zip(originals, back)][start : start + width]
+    pairs = [[*before, *after] for before, after in zip(shown, back)]
+    for start in range(0, len(pairs), width):
+        columns = pairs[start : start + width]
         rows += [*([[]] if rows else []), *map(list, zip(*columns))]
     pictures.show(rows, out, as_json)
     if as_json:
         found = [
             {"picture": each, "distortion": nats, "squared_error": float(((x / 255.0 - mean / 255.0) ** 2).sum())}
-            for each, nats, x, (mean, *_) in zip(names, _distortions(vae, originals), originals, back)
+            for each, nats, x, (mean, *_) in zip(names, _distortions(vae, originals, read), originals, back)
         ]
         console.document({"model": name, "out": out and str(out), "reconstructions": found})
 
 
-def _distortions(vae: "TextVAE", originals: "list[np.ndarray]") -> list[float]:
-    """−log p(x|z) at the posterior mean, in nats."""
+def _distortions(vae: "TextVAE", originals: "list[np.ndarray]", read: "list[np.ndarray]") -> list[float]:
+    """−log p(x|z) of the originals at the posterior means of what was read, in nats."""
     import torch
 
     found: list[float] = []
     with torch.no_grad():
         for start in range(0, len(originals), CHUNK):
-            x = vae.batch(originals[start : start + CHUNK])
-            found += (-vae.model.log_px(x, vae.model.posterior(x).mean[None])[0]).tolist()
+            x, seen = (vae.batch(pictures[start : start + CHUNK]) for pictures in (originals, read))
+            found += (-vae.model.log_px(x, vae.model.posterior(seen).mean[None])[0]).tolist()
     return found

@@ -112,6 +112,22 @@ def test_reconstruct(textvae, run, pictures, photos):
     assert many.stderr.endswith("m.png: 26 pictures\n")
 
 
+def test_reconstruct_what_was_made_noisy(textvae, run, pictures):
+    trained = ["train", pictures / "p.npy", "--recipe", "images/denoising", "--steps", 2, "--out", "d"]
+    assert textvae(*trained, "--set", "model.encoder_noise.rate=1").exit_code == 0
+    words = ["reconstruct", f"{pictures / 'p.npy'}:0-1", "--noisy", "--out", "r.png"]
+    noisy = textvae(*words, "--model", "d", "--json")
+    assert noisy.exit_code == 0, noisy.stderr
+    shown = np.asarray(seen("r.png"))
+    assert shown.shape == (3 * 66 + 2, 2 * 66 + 2)
+    assert (shown[70:130, 10:60] == 0).all(), "all of it is blanked"
+    clean = json.loads(textvae(*words[:2], *words[3:], "--model", "d", "--json").stdout)
+    assert json.loads(noisy.stdout)["reconstructions"][0] != clean["reconstructions"][0]
+    refused = textvae(*words, "--model", run)
+    assert refused.exit_code == 2
+    assert "without noise" in refused.stderr
+
+
 def test_squared_error_and_distortion_are_those_of_the_model(textvae, run, photos):
     import torch
 

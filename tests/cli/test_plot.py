@@ -60,6 +60,15 @@ def test_curves_of_a_run(textvae, tiny, tmp_path):
     assert size_of("curves.png")[0] > 600
 
 
+def test_features_are_a_picture_for_each_unit(textvae, pictures, tiny):
+    words = ["plot", "features", "--model", pictures / "run", "--out", "features.png"]
+    done = textvae(*words, "--points", "9", "--json")
+    assert json.loads(done.stdout)["features"] == 9
+    assert size_of("features.png") == (3 * 66 + 2, 3 * 66 + 2)
+    assert "is for pictures" in textvae("plot", "features", "--model", tiny, "--out", "f.png").stderr
+    assert "to .png" in textvae(*words[:-1], "f.pdf").stderr
+
+
 def test_wrong_requests_are_told(textvae, tiny, tmp_path, monkeypatch):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "two.txt").write_text("A cat.\nA dog.\n")

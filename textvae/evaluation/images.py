@@ -1,10 +1,13 @@
-"""How near pictures come back, and how sparse their codes are."""
+"""How near pictures come back, how sparse their codes are, and what the units that read the pixels look for."""
+
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batches
+from textvae.errors import RequestError
 
 
 @torch.no_grad()
@@ -36,3 +39,17 @@ def sparsity(activity: Tensor, dim: int) -> float:
     ever = squares > 0
     uneven = (1 - r.mean(dim)[ever] ** 2 / squares[ever]) / (1 - 1 / n)
     return float(uneven.mean()) if bool(ever.any()) else 0.0
+
+
+def features(model: Autoencoder, shape: Sequence[int]) -> Tensor:
+    """The weights [U, C, h, w] of the layer that reads pictures of ``shape`` [C, H, W], one picture for each unit.
+
+    Those of a fully connected layer are as large as the pictures, those of a convolution as its kernel.
+    Raises RequestError for a model without such a layer.
+    """
+    layers = (layer for part in (model.encoder, model.posterior_head) for layer in part.modules())
+    first = next((layer for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)), None)
+    if first is None:
+        raise RequestError("This model has no layer that reads pixels.")
+    weight = first.weight.detach()
+    return weight if isinstance(first, nn.Conv2d) else weight.view(-1, *shape)
