@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from textvae.assembly import build_objective, fit_codec
-from textvae.batching import Batches
+from textvae.batching import Batch, Batches
 from textvae.codecs import CODECS
+from textvae.codecs.captions import Captioned
 from textvae.corruptions import CORRUPTIONS
 from textvae.decoders import DECODERS
 from textvae.encoders import ENCODERS
@@ -46,6 +47,7 @@ SENTENCES = [
 ]
 _rng = np.random.default_rng(0)
 PICTURES = [(_rng.random((1, 4, 4)) < p).astype(np.uint8) * 255 for p in np.linspace(0.1, 0.9, 16)]
+CAPTIONED = [Captioned(picture, (text, text.upper())) for picture, text in zip(PICTURES, SENTENCES)]
 
 SLOTS = {
     "encoder": ENCODERS,
@@ -107,23 +109,25 @@ def codec_part(name: str) -> Part:
     for size in AS_MANY["vocab_size"]:
         options = {"vocab_size": size, "max_length": 30}
         part = Part(name=name, **{key: value for key, value in options.items() if key in takes})
-        for raw in (SENTENCES, PICTURES):
+        for raw in (SENTENCES, PICTURES, CAPTIONED):
             try:
                 fit_codec(part, raw).encode(raw)
             except Exception:
                 continue
             return part
-    raise AssertionError(f"The codec {name} fits neither the sentences nor the pictures of these tests.")
+    raise AssertionError(f"The codec {name} fits neither the sentences nor the pictures of these tests, nor both.")
 
 
 @cache
 def raw_of(codec: str) -> list[Any]:
     """Raw examples that the codec of that name reads."""
-    try:
-        fit_codec(codec_part(codec), PICTURES).encode(PICTURES)
-    except Exception:
-        return SENTENCES
-    return PICTURES
+    for raw in (PICTURES, CAPTIONED):
+        try:
+            fit_codec(codec_part(codec), raw).encode(raw)
+        except Exception:
+            continue
+        return raw
+    return SENTENCES
 
 
 @cache
@@ -169,10 +173,18 @@ def batch_of(vae: TextVAE, n: int = 16) -> torch.Tensor:
     return vae.batch(raw_of(vae.settings.codec.name)[:n])
 
 
+def whole_batch(vae: TextVAE, n: int = 16) -> Batch:
+    """Those examples with what is to be written of them, where that is not x itself."""
+    codec = vae.codec
+    encoded = codec.encode(raw_of(vae.settings.codec.name)[:n])
+    return Batch(codec.collate(encoded), target=codec.targets(encoded))
+
+
 def batches_of(vae: TextVAE, shuffle: bool = True, n: int = 16, **options) -> Batches:
     """Batches over those examples."""
     examples = Memory(vae.codec.encode(raw_of(vae.settings.codec.name)[:n]))
     train = vae.settings.train
+    options = {"targets": vae.codec.targets, **options}
     return Batches(examples, vae.codec.collate, train.batch_size, train.seed, shuffle, **options)
 
 

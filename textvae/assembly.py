@@ -54,11 +54,8 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
 
     Raises RequestError where a part has no such option, or needs what the codec does not give.
     """
-    given: dict[str, Any] = {
-        **dict.fromkeys(("vocab_size", "max_length", "input_shape", "document_frequency", "embedding")),
-        **codec.dims,
-        "latent_size": settings.latent_size,
-    }
+    none = dict.fromkeys(("vocab_size", "max_length", "input_shape", "document_frequency"))
+    given: dict[str, Any] = {**none, **codec.dims, "embedding": None, "latent_size": settings.latent_size}
 
     def build(registry: Registry[Any], part: Part, **more: Any) -> Any:
         given.update(more)
@@ -77,6 +74,7 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
             raise RequestError(f"The {registry.kind} {part.name!r} cannot be built: {error}.") from error
 
     encoder = build(ENCODERS, settings.encoder)
+    encoder_noise = build(CORRUPTIONS, settings.encoder_noise)
     predicts, told = (settings.labels in (one, "both") for one in ("predict", "condition"))
     if (predicts or told) and not settings.classes:
         raise RequestError(
@@ -92,6 +90,7 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
             f"{settings.prior.name!r} from {prior.support.value}: there is no KL between them. "
             f"{_priors_of(posterior.support)}"
         )
+    given |= none | codec.written.dims
     decoder = build(DECODERS, settings.decoder, encoder=encoder, latent_size=settings.latent_size + classes)
     likelihood = build(
         LIKELIHOODS,
@@ -105,9 +104,7 @@ def build_model(settings: ModelSettings, codec: Codec) -> Autoencoder:
             f"The decoder {settings.decoder.name!r} does not write word by word, which the likelihood "
             f"{settings.likelihood.name!r} needs: these two do not go together."
         )
-    encoder_noise, decoder_noise = (
-        build(CORRUPTIONS, part) for part in (settings.encoder_noise, settings.decoder_noise)
-    )
+    decoder_noise = build(CORRUPTIONS, settings.decoder_noise)
     if not decoder_noise.keeps_positions:
         raise RequestError(
             f"The corruption {settings.decoder_noise.name!r} moves words, and a decoder that is fed with them would "

@@ -18,7 +18,8 @@ class Autoencoder(nn.Module):
 
     A sentence VAE, a document VAE and an image VAE differ in the parts; a deterministic autoencoder differs in
     the objective that trains it. Corruptions act in training only: on what the encoder reads (denoising) and
-    on what the decoder is fed (word dropout). What is scored is always x itself.
+    on what the decoder is fed (word dropout). What is scored is always x itself, or, where a batch has targets of
+    its own, those: to ``hidden`` and ``log_px`` they are x (a caption, of which z says the picture).
 
     Labels y [B], −1 for none, may be a ``condition`` that q(z|x, y) and p(x|z, y) are told, and may be what a
     ``classifier`` tells: of the code, or, where the code is told them, of the encoder's features (Kingma et al. 2014).

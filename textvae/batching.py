@@ -15,6 +15,9 @@ ROUNDS = 6  # of the Feistel network; 4 are a pseudorandom permutation (Luby & R
 class Batch(NamedTuple):
     """x [B, …] and, where the corpus has labels, y [B] with −1 for "unlabelled".
 
+    An autoencoder writes what it reads. Where the two differ (a picture and its caption), x is what is read, and
+    ``target`` [B, …] what is written.
+
     Where several processes divide a batch, ``share`` is the part of its examples that this process has. One for
     which there are none computes another's example for nothing: its share is 0.
     """
@@ -22,11 +25,17 @@ class Batch(NamedTuple):
     x: Tensor
     y: Tensor | None = None
     share: float = 1.0
+    target: Tensor | None = None
+
+    @property
+    def scored(self) -> Tensor:
+        """What log p(·|z) is of: the target, or x itself."""
+        return self.x if self.target is None else self.target
 
     def to(self, device: torch.device) -> "Batch":
         """The batch on ``device``."""
-        y = None if self.y is None else self.y.to(device, non_blocking=True)
-        return Batch(self.x.to(device, non_blocking=True), y, self.share)
+        y, target = (None if t is None else t.to(device, non_blocking=True) for t in (self.y, self.target))
+        return Batch(self.x.to(device, non_blocking=True), y, self.share, target)
 
 
 class Examples(Protocol):
@@ -49,6 +58,12 @@ class Collate(Protocol):
     """Encoded examples to a batch x [B, …], with the random generator of a training step or without."""
 
     def __call__(self, examples: Sequence[np.ndarray], rng: np.random.Generator | None = None, /) -> Tensor: ...
+
+
+class Targets(Protocol):
+    """Encoded examples to what is written of them [B, …], as ``Collate``; None where that is x itself."""
+
+    def __call__(self, examples: Sequence[np.ndarray], rng: np.random.Generator | None = None, /) -> Tensor | None: ...
 
 
 class ListExamples:
@@ -83,8 +98,10 @@ class Batches:
         shuffle: bool = True,
         max_tokens: int | None = None,
         by_length: bool = True,
+        targets: Targets | None = None,
     ):
         self.examples, self.collate, self.batch_size, self.by_length = examples, collate, batch_size, by_length
+        self.targets = targets
         self.seed, self.shuffle, self.max_tokens = seed, shuffle, max_tokens
 
     def plan(self, epoch: int = 0, start: int = 0) -> Iterator[np.ndarray]:
@@ -140,8 +157,10 @@ class Batches:
         own = own if len(own) else rows[:1]
         labels = self.examples.labels
         examples = [self.examples[int(i)] for i in own]
-        x = self.collate(examples) if rng is None else self.collate(examples, rng)
-        return Batch(x, None if labels is None else torch.from_numpy(labels[own]), share)
+        given = () if rng is None else (rng,)
+        x = self.collate(examples, *given)
+        target = None if self.targets is None else self.targets(examples, *given)
+        return Batch(x, None if labels is None else torch.from_numpy(labels[own]), share, target)
 
     def epoch(self, epoch: int = 0, start: int = 0, rank: int = 0, size: int = 1) -> Iterator[Batch]:
         """The batches of an epoch, from batch ``start`` on, or what process ``rank`` of ``size`` has of each."""

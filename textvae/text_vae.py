@@ -107,7 +107,7 @@ class TextVAE:
         Codes of a model on the sphere are put back on it first: sums and straight lines leave it.
         """
         decoding = decoding or Decoding("beam")
-        limit = self.codec.dims.get("max_length") or decoding.max_length
+        limit = self.codec.written.dims.get("max_length") or decoding.max_length
         decoding = replace(decoding, max_length=min(decoding.max_length, limit))
         z = self.model.prior.support.project(z.to(self.model.device))
         y = None if label is None else torch.full((len(z),), self._class(label), device=z.device)

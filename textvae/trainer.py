@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
@@ -141,7 +142,7 @@ class Trainer:
                 terms, norm = self._update(batch)
                 self.step += 1
                 self.index += 1
-                window.add(terms, norm, self.model.likelihood.units(batch.x), batch.share)
+                window.add(terms, norm, self.model.likelihood.units(batch.scored), batch.share)
                 evaluates, saves = self.step % every == 0, self.step % self.settings.save_every == 0
                 if evaluates or saves or self.step % LOG_EVERY == 0:
                     yield self._train_record(window)
@@ -260,15 +261,14 @@ class Trainer:
 
     @torch.no_grad()
     def _texts(self) -> dict[str, str]:
-        """A validation sentence, its reconstruction, and a sample."""
+        """A sentence of the validation split, how it is written, and a sample."""
         with torch.random.fork_rng():
             torch.manual_seed(fold(self.settings.seed, EVALUATION, self.step))
-            example = self.valid.examples[self.step % len(self.valid.examples)]
-            raw = self.vae.codec.decode(self.vae.codec.collate([example]))[0]
+            batch = self.valid.take(np.array([self.step % len(self.valid.examples)]))
+            raw = self.vae.codec.decode(batch.scored)[0]
             if not isinstance(raw, str):
                 return {}
-            x = self.vae.codec.collate([example]).to(self.device)
-            z = self.vae.model.eval().posterior(x).mean
+            z = self.vae.model.eval().posterior(batch.x.to(self.device)).mean
             return {
                 "input": raw,
                 "reconstruction": self.vae.write(z)[0][0],

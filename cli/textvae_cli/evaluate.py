@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from textvae import TextVAE
 
 BATCH = 64
-SHARES = ("accuracy", "npmi", "topic_diversity", "precision_at_1", "precision_at_10", "precision_at_100", "map")
+RETRIEVED = ("precision_at_1", "precision_at_10", "precision_at_100", "map")
+SHARES = ("accuracy", "exact", "npmi", "topic_diversity", *RETRIEVED)
 
 
 def evaluate(
@@ -56,27 +57,31 @@ def evaluate(
     name, vae = loading.open_model(model, device)
     from textvae.batching import Batches
     from textvae.evaluation import bounds
-    from textvae.evaluation.text import reconstruction_bleu
+    from textvae.evaluation.text import captions_come_back, reconstruction_bleu
     from textvae_cli.reading import labels_for, read_for
     from textvae_cli.render import counting, waiting
     from textvae_corpora import encode_examples
+    from textvae_corpora.captions import pairs
 
     split = read_for(vae, name, file, text_column, label_column, encoding, limit)
-    raw = split.examples
-    examples = encode_examples(raw, vae.codec, labels=labels_for(vae, split))
-    batches = Batches(examples, vae.codec.collate, BATCH, shuffle=False)
+    raw, labels = split.examples, labels_for(vae, split)
+    captioned = loading.reads_pictures(vae) and not loading.writes_pictures(vae)
+    if captioned:
+        raw, labels = pairs(file, split.examples, split.captions, labels)
+    examples = encode_examples(raw, vae.codec, labels=labels)
+    batches = Batches(examples, vae.codec.collate, BATCH, shuffle=False, targets=vae.codec.targets)
     with counting("evaluating", len(raw)) as progress:
         report = bounds.evaluate(vae.model, batches, iw_samples, refine, seed=seed or 0, progress=progress)
+    found: dict[str, Any] = {"model": name, **report.to_dict()}
     with waiting("reconstructing"):
-        bleu = reconstruction_bleu(vae, raw)
-    found: dict[str, Any] = {"model": name, **report.to_dict(), "reconstruction_bleu": bleu}
+        found |= captions_come_back(vae, raw) if captioned else {"reconstruction_bleu": reconstruction_bleu(vae, raw)}
     if documents.is_one(vae):
         with waiting("measuring topics and codes"):
             measured = documents.measure(vae, split, batches)
         found |= measured.figures
     else:
         del found["perplexity_document"], found["empty"]
-    if loading.reads_pictures(vae):
+    if loading.writes_pictures(vae):
         with waiting("measuring what comes back"):
             found |= pictures.measure(vae, report.nll, batches)
     if curve is not None:
@@ -90,7 +95,7 @@ def evaluate(
         return
     from textvae_cli.render import table
 
-    words = {"pixels": ("picture", "pixels"), "bag_of_words": ("document", "words")}
+    words = {"pixels": ("picture", "pixels"), "captions": ("picture", "tokens"), "bag_of_words": ("document", "words")}
     each, unit = words.get(vae.settings.codec.name, ("sentence", "tokens"))
     columns: dict[str, Literal["left", "right"]] = {"": "left", "value": "right", "what it is": "left"}
     table(columns, _explained(found, each, unit))
@@ -155,11 +160,13 @@ def _explained(found: dict[str, Any], each: str, unit: str) -> list[tuple[str, s
         ("binarise", "", "how grey was made black and white, which moves bounds by nats"),
         ("accuracy", "", "share of the labels that are told right"),
         ("reconstruction_bleu", "", "BLEU of greedy reconstructions"),
+        ("caption_bleu", "", "BLEU of greedy captions, against all that is said of the picture"),
+        ("exact", "", "share of greedy captions that are one of them, word for word"),
     ]
     shown = []
     for key, more, what in rows:
         value = found.get(key)
-        if value is not None and not (key.startswith("perplexity") and each == "picture"):
+        if value is not None and not (key.startswith("perplexity") and unit == "pixels"):
             places = 3 if key in SHARES else 2
             text_of = (
                 str(value)

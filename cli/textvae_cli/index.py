@@ -95,4 +95,6 @@ def _header(vae: "TextVAE", name: str, means: "Means", split: "Split", binary: b
 
 
 def _unit(vae: "TextVAE") -> str:
-    return {"pixels": "pictures", "bag_of_words": "documents"}.get(vae.settings.codec.name, "sentences")
+    if loading.reads_pictures(vae):
+        return "pictures"
+    return "documents" if vae.settings.codec.name == "bag_of_words" else "sentences"

@@ -40,14 +40,16 @@ def interpolate(
     name, vae = loading.open_model(model, device)
     loading.need_code(vae, name)
     ends: list[Any] = [a, b]
-    drawn = loading.reads_pictures(vae)
+    drawn = loading.writes_pictures(vae)
     if drawn:
         pictures.check_place(out, "--out strip.png", as_json)
+    else:
+        loading.need_no_pictures(name, {"--out": out})
+    if loading.reads_pictures(vae):
         _, ends = pictures.read(vae, [a, b])
         if len(ends) != 2:
             raise RequestError(f"interpolate goes from one picture to another: {len(ends)} were named.")
     else:
-        loading.need_no_pictures(name, {"--out": out})
         loading.check_sentences(vae, [a, b])
 
     import torch

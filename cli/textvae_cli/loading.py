@@ -75,6 +75,11 @@ def reads_pictures(vae: "TextVAE") -> bool:
     return shape(vae) is not None
 
 
+def writes_pictures(vae: "TextVAE") -> bool:
+    """Whether what the model writes are pictures: one of captions reads them and writes words."""
+    return reads_pictures(vae) and len(vae.codec.written.dims.get("input_shape") or ()) == 3
+
+
 def need_no_pictures(name: str, given: Mapping[str, object]) -> None:
     """RequestError if an option that is for pictures was given, and the model writes text."""
     for option, value in given.items():
@@ -83,9 +88,9 @@ def need_no_pictures(name: str, given: Mapping[str, object]) -> None:
 
 
 def need_pictures(vae: "TextVAE", name: str) -> None:
-    """RequestError if the model is not one of pictures."""
-    if not reads_pictures(vae):
-        raise RequestError(f"This command is for pictures, and the model {name} reads text. {PICTURE_MODEL}")
+    """RequestError if the model does not write pictures."""
+    if not writes_pictures(vae):
+        raise RequestError(f"This command is for pictures, and the model {name} writes text. {PICTURE_MODEL}")
 
 
 def need_text(vae: "TextVAE", name: str, code: bool = True) -> None:
@@ -108,7 +113,7 @@ def need_code(vae: "TextVAE", name: str) -> None:
         )
 
 
-def _is_picture(text: str) -> bool:
+def names_picture(text: str) -> bool:
     """Whether a word names a picture: a file, or one of a corpus by its number."""
     from textvae_corpora import NAMES
     from textvae_corpora.picture_file import SUFFIXES
@@ -124,10 +129,10 @@ def check_sentences(vae: "TextVAE", texts: Sequence[str]) -> None:
     from textvae.codecs.tokens import TokenCodec
     from textvae.codecs.words import WordCodec
 
-    codec = vae.codec
+    codec = vae.codec.written
     for text in texts:
         shown = text if len(text) <= 40 else text[:39] + "…"
-        if _is_picture(text):
+        if names_picture(text):
             raise RequestError(f"{shown} is a picture, and this model reads text. {PICTURE_MODEL}")
         if not text.strip():
             raise RequestError("A sentence is empty: give it at least one word.")

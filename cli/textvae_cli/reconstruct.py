@@ -1,7 +1,8 @@
-"""``textvae reconstruct``: what comes back of a sentence or a picture."""
+"""``textvae reconstruct``: what comes back of a sentence or a picture, or what is said of a picture."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,7 +38,7 @@ def reconstruct(
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Encode sentences or pictures and write them again.
+    """Encode sentences or pictures and write them again; a model of captions writes what it says of a picture.
 
     The first is written at the posterior mean, the others at draws from the posterior.
     """
@@ -54,22 +55,28 @@ def reconstruct(
     if seed is not None:
         torch.manual_seed(seed)
     decoding = Decoding(decode.value, temperature)
-    if loading.reads_pictures(vae):
+    if loading.writes_pictures(vae):
         _pictures(vae, name, examples, samples or 0, noisy, decoding, out, as_json)
         return
     loading.need_no_pictures(name, {"--out": out, "--noisy": noisy or None})
-    loading.check_sentences(vae, examples)
+    raw: Sequence[Any] = examples
+    if captioned := loading.reads_pictures(vae):
+        from textvae_cli import pictures
+
+        examples, raw = pictures.read(vae, examples)
+    else:
+        loading.check_sentences(vae, examples)
     samples = 3 if samples is None else samples
-    rows: list[tuple[str, list[str]]] = []
-    for start in range(0, len(examples), CHUNK):
-        chunk = examples[start : start + CHUNK]
-        rows += zip(chunk, vae.reconstruct(chunk, samples, decoding))
+    written: list[list[str]] = []
+    for start in range(0, len(raw), CHUNK):
+        written += vae.reconstruct(raw[start : start + CHUNK], samples, decoding)
+    what, back = ("picture", "caption") if captioned else ("text", "reconstruction")
     if as_json:
-        found = [{"text": text, "reconstruction": mean, "samples": draws} for text, (mean, *draws) in rows]
+        found = [{what: one, back: mean, "samples": draws} for one, (mean, *draws) in zip(examples, written)]
         console.document({"model": name, "reconstructions": found})
         return
-    headings = ["sentence", "reconstruction", *(f"sample {i + 1}" for i in range(samples))]
-    blocks(headings, [(text, *written) for text, written in rows])
+    headings = ["picture" if captioned else "sentence", back, *(f"sample {i + 1}" for i in range(samples))]
+    blocks(headings, [(one, *texts) for one, texts in zip(examples, written)])
 
 
 def _pictures(

@@ -64,7 +64,7 @@ def sample(
     if seed is not None:
         torch.manual_seed(seed)
     drawn = (vae.sample(min(CHUNK, n - start), decoding, label=label) for start in range(0, n, CHUNK))
-    if loading.reads_pictures(vae):
+    if loading.writes_pictures(vae):
         if drawing:
             raise RequestError(f"--temperature, --top-k and --top-p are for words, and {name} writes pictures.")
         _pictures(drawn, vae, name, grid, out, nearest, as_json)

@@ -20,9 +20,12 @@ from textvae.settings import CorpusSettings, ModelSettings, Settings
 from textvae.text_vae import TextVAE
 from textvae.trainer import Trainer
 from textvae_corpora import Corpus, encode_examples, load_corpus
+from textvae_corpora.captions import pairs
 
 VALID_BATCH = 64
 CODEC, FACTS = "codec", "facts.json"
+CAPTIONS = "captions"
+PICTURES = ("pixels", CAPTIONS)  # codecs that read them
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Session:
         """What the model card tells of where the model comes from; ``words`` are those of the command line."""
         import shlex
 
-        unit = {"pixels": "pictures", "bag_of_words": "documents"}.get(self.settings.codec.name, "sentences")
+        unit = "documents" if self.settings.codec.name == "bag_of_words" else "sentences"
+        unit = "pictures" if self.corpus.kind == "image" else unit
         facts = {"corpus": self.corpus.name, "command": shlex.join(["textvae", *words]), unit: len(self.corpus.train)}
         return facts | ({"labels": list(self.corpus.labels)} if self.corpus.labels else {})
 
@@ -66,14 +70,18 @@ def read_corpus(settings: CorpusSettings) -> Corpus:
 
 def prepare(settings: Settings, corpus: Corpus, saved: Path | None, say: Callable[[str], None]) -> Session:
     """Fit the codec, or read the ``saved`` one of a run; encode the corpus; build the untrained model."""
-    pictures = settings.codec.name == "pixels"
+    pictures = settings.codec.name in PICTURES
     if pictures != (corpus.kind == "image"):
         reads, holds, fit = ("pictures", "text", "sentences/lstm") if pictures else ("text", "pictures", "images/vae")
         raise RequestError(f"{corpus.name} holds {holds}, and the recipe reads {reads}: --recipe {fit}.")
+    raw, labels, held, held_labels = corpus.train, corpus.train_labels, corpus.valid, corpus.valid_labels
+    if settings.codec.name == CAPTIONS:
+        raw, labels = pairs(corpus.name, raw, corpus.train_captions, labels)
+        held, held_labels = pairs(f"What {corpus.name} is validated on", held, corpus.valid_captions, held_labels)
     if saved is not None and saved.is_dir():
         codec = load_codec(settings.codec, saved)
     else:
-        codec = fit_codec(settings.codec, corpus.train, corpus.vocabulary)
+        codec = fit_codec(settings.codec, raw, corpus.vocabulary)
         _tell_vocabulary(settings, codec, say)
     settings.model = with_classes(settings.model, corpus)
     # A run that has a checkpoint gets its weights from there, and needs no other model any more.
@@ -82,16 +90,22 @@ def prepare(settings: Settings, corpus: Corpus, saved: Path | None, say: Callabl
     for line in vae.facts.get("begun_with", []):
         say(line)
     build_objective(settings.objective).attach(vae.model)  # what is wrong is told before the corpus is encoded
-    labels = corpus.train_labels
     if labels is not None and settings.corpus.labelled is not None:
         labels = keep_labels(labels, settings.corpus.labelled, settings.train.seed)
-    train = encode_examples(corpus.train, codec, labels=labels)
-    valid = encode_examples(corpus.valid, codec, labels=corpus.valid_labels)
-    plan = settings.train
+    train = encode_examples(raw, codec, labels=labels)
+    valid = encode_examples(held, codec, labels=held_labels)
+    plan, collate, targets = settings.train, codec.collate, codec.targets
     batches = Batches(
-        train, codec.collate, plan.batch_size, plan.seed, max_tokens=plan.max_tokens, by_length=codec.pads
+        train,
+        collate,
+        plan.batch_size,
+        plan.seed,
+        max_tokens=plan.max_tokens,
+        by_length=codec.pads,
+        targets=targets,
     )
-    return Session(settings, corpus, vae, batches, Batches(valid, codec.collate, VALID_BATCH, shuffle=False))
+    checks = Batches(valid, collate, VALID_BATCH, shuffle=False, targets=targets)
+    return Session(settings, corpus, vae, batches, checks)
 
 
 def with_classes(model: ModelSettings, corpus: Corpus) -> ModelSettings:

@@ -184,8 +184,7 @@ def _fit(
     distributed.assemble()
     trainer = ready.trainer(run)
     stopping.trainer = trainer
-    pictures = ready.corpus.kind == "image"
-    with _shown(trainer, pictures) as show:
+    with _shown(trainer, loading.writes_pictures(ready.vae)) as show:
         if resumed:
             for record in trainer.resume():
                 show(record)
@@ -221,7 +220,7 @@ def _conclude(ready: "Session", run: "RunFolder", trainer: "Trainer", code: int,
         done = {"run": str(run.path), "model": str(run.model), "steps": trainer.step, "seconds": trainer.seconds}
         console.document({**done, "best_step": best.get("step"), "validation": best.get("validation", {})})
         return
-    for line in _summary(run.path, best, _next(run.path, ready), ready.corpus.kind == "image"):
+    for line in _summary(run.path, best, _next(run.path, ready), loading.writes_pictures(ready.vae)):
         console.out(line)
 
 
@@ -238,8 +237,10 @@ def _summary(place: Path, best: dict[str, Any], command: str, pictures: bool) ->
 def _next(place: Path, ready: "Session") -> str:
     """A command to type, with two sentences of the validation split where they are short."""
     model = "" if place.parent == loading.RUNS else f" --model {shlex.quote(str(place))}"
-    if ready.corpus.kind == "image":
+    if loading.writes_pictures(ready.vae):
         return f"textvae sample -n 64 --grid samples.png{model}"
+    if ready.corpus.kind == "image":
+        return f"textvae reconstruct PICTURE.png{model}"
     if not ready.settings.model.latent_size:  # a plain language model has nothing to move between
         return f"textvae sample{model}"
     if ready.settings.codec.name == "bag_of_words":

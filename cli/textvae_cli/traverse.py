@@ -52,7 +52,7 @@ def traverse(
         raise RequestError(f"--range takes two numbers, as in -3,3: {span!r} has {len(ends)}.")
     name, vae = loading.open_model(model, device)
     loading.need_code(vae, name)
-    drawn = loading.reads_pictures(vae)
+    drawn = loading.writes_pictures(vae)
     if drawn:
         pictures.check_place(out, "--out plane.png", as_json)
     else:
@@ -139,6 +139,7 @@ def _start(vae: "TextVAE", source: str | None) -> "Tensor":
 def _most_sensitive(vae: "TextVAE", z: "Tensor", count: int) -> list[int]:
     from textvae.latent.traversal import sensitivity
 
-    found = vae.write(z[None])[0]
-    order: Sequence[int] = sensitivity(vae.model, z, vae.batch(found)).argsort(descending=True).tolist()
+    codec, found = vae.codec.written, vae.write(z[None])[0]
+    x = codec.collate(codec.encode(found)).to(z.device)
+    order: Sequence[int] = sensitivity(vae.model, z, x).argsort(descending=True).tolist()
     return sorted(order[:count])

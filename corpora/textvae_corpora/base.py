@@ -40,6 +40,8 @@ class Split:
     """The words of a corpus of documents that is published with them; a codec of bags takes these and no others."""
     names: Sequence[str] | None = None
     """What each example is called [N]: the name of its file, say."""
+    captions: Sequence[Sequence[str]] | None = None
+    """What is said of each picture [N]: none, one caption or more."""
 
 
 Splits = Mapping[str, Callable[[], Split]]
@@ -68,6 +70,9 @@ class Corpus:
     """What the reader did that the user should know, one sentence each."""
     vocabulary: tuple[str, ...] = ()
     """The words of documents that are published with them; empty where the codec finds its own."""
+    train_captions: Sequence[Sequence[str]] | None = None
+    """Of pictures: what is said of each."""
+    valid_captions: Sequence[Sequence[str]] | None = None
 
 
 def digest(*parts: object) -> str:

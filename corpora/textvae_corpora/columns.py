@@ -9,7 +9,7 @@ from textvae.errors import RequestError
 from textvae.registry import did_you_mean
 from textvae_corpora.base import Options
 
-TEXT = ("text", "sentence", "content", "document", "review", "question")
+TEXT = ("text", "sentence", "content", "document", "review", "question", "caption")
 LABEL = ("label", "labels", "class", "category", "topic")
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from textvae.errors import RequestError
-from textvae_corpora import idx, picture_file, picture_folder
+from textvae_corpora import captions, idx, picture_file, picture_folder
 from textvae_corpora.base import Options, Split, Splits, counted, digest
 from textvae_corpora.clean import DOCUMENT_LIMIT
 from textvae_corpora.decode import file_errors, file_hash, line_batches
@@ -89,9 +89,15 @@ def _named(name: str) -> str:
 
 
 def _pictures(folder: Path, images: list[Path], others: int, options: Options) -> Split:
+    told = captions.find(folder)
+    said = None
+    if told is not None:  # before the pictures: what is wrong with it is told at once
+        said = captions.read(told, [path.relative_to(folder).as_posix() for path in images], options)
+        others -= 1
     split = picture_folder.read(folder, images, options)
     note = (f"{counted(others, 'other file')} skipped",) if others else ()
-    return replace(split, notes=(*note, *split.notes))
+    split = replace(split, notes=(*note, *split.notes))
+    return split if said is None else captions.captioned(split, said[: len(split.examples)])
 
 
 def read_documents(folder: Path, files: list[Path], options: Options) -> Split:

@@ -67,6 +67,8 @@ def load_corpus(
         fingerprint=digest(train.fingerprint, held.fingerprint),
         notes=tuple(notes),
         vocabulary=train.vocabulary,
+        train_captions=train.captions,
+        valid_captions=held.captions,
     )
 
 

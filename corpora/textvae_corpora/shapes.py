@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from textvae.errors import RequestError
+from textvae_corpora import captions
 from textvae_corpora.arrays import pictures
 from textvae_corpora.base import Options, Split, Splits
 
@@ -45,10 +46,10 @@ def draw(values: np.ndarray) -> np.ndarray:
     return _paint([(shape, _PLACES[x], _PLACES[y], _RADII[size], colour)])
 
 
-def captioned(count: int, seed: int = 0) -> tuple[np.ndarray, list[str], np.ndarray]:
-    """Pictures uint8 [N, 3, 32, 32] of two shapes, a caption of each, and the number of its relation [N].
+def captioned(count: int, seed: int = 0) -> tuple[np.ndarray, list[tuple[str, str]], np.ndarray]:
+    """Pictures uint8 [N, 3, 32, 32] of two shapes, two captions of each, and the number of the first's relation [N].
 
-    A caption is like "a small red square left of a large blue circle".
+    A caption is like "a small red square left of a large blue circle"; the other one names the circle first.
     """
     if not 1 <= count <= MOST:
         raise RequestError(f"From 1 to {MOST:,} pictures of shapes can be drawn, not {count:,}.")
@@ -68,7 +69,7 @@ def captioned(count: int, seed: int = 0) -> tuple[np.ndarray, list[str], np.ndar
         shape, large, colour = kinds[:, 3 * i : 3 * i + 3].T
         radius = np.where(large, _LARGE, _SMALL).astype(np.float32)
         layers.append((shape, xs[:, i].astype(np.float32), ys[:, i].astype(np.float32), radius, colour))
-    return _paint(layers), [_caption(row) for row in kinds.tolist()], relation
+    return _paint(layers), [_captions(row) for row in kinds.tolist()], relation
 
 
 def splits(name: str, argument: str, options: Options) -> Splits:
@@ -81,8 +82,8 @@ def splits(name: str, argument: str, options: Options) -> Splits:
         if name == "shapes":
             values = factors(count, options.seed)
             return pictures(draw(values), name, options, np.array(SHAPES)[values[:, 0]])
-        array, _, relations = captioned(count, options.seed)
-        return pictures(array, name, options, np.array(RELATIONS)[relations])
+        array, said, relations = captioned(count, options.seed)
+        return captions.captioned(pictures(array, name, options, np.array(RELATIONS)[relations]), said)
 
     return {"all": read}
 
@@ -122,10 +123,11 @@ def _distance(shape: np.ndarray, dx: np.ndarray, dy: np.ndarray, radius: np.ndar
     return distance
 
 
-def _caption(kinds: list[int]) -> str:
+def _captions(kinds: list[int]) -> tuple[str, str]:
     names = list(COLOURS)
     one, two = (
         f"a {('small', 'large')[large]} {names[colour]} {SHAPES[shape]}"
         for shape, large, colour in (kinds[:3], kinds[3:6])
     )
-    return f"{one} {RELATIONS[kinds[6]]} {two}"
+    relation = kinds[6]
+    return f"{one} {RELATIONS[relation]} {two}", f"{two} {RELATIONS[relation ^ 1]} {one}"  # left and right, above …

@@ -50,7 +50,7 @@ NAMES: dict[str, Named] = {
     "python-docs": Named("textvae_corpora.python_docs:splits", "documentation of the Python that runs"),
     "captioned-shapes": Named(
         "textvae_corpora.shapes:splits",
-        "two shapes each, and how they stand",
+        "two shapes each, and captions: a small red square left of …",
     ),
     "ptb": Named("textvae_corpora.standard:splits", "Penn Treebank, sentences of newspapers"),
     "yelp": Named("textvae_corpora.standard:splits", "short reviews and their sentiment"),

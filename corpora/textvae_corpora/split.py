@@ -38,8 +38,9 @@ def select(split: Split, rows: np.ndarray) -> Split:
     rows = rows.astype(np.min_scalar_type(len(split.examples)))  # of a large corpus they are what memory holds
     labels = None if split.labels is None else split.labels[rows]
     names = None if split.names is None else [split.names[i] for i in rows]
+    captions = None if split.captions is None else [split.captions[i] for i in rows]
     examples = _rows_of(split.examples, rows, key)
-    return replace(split, examples=examples, fingerprint=key, labels=labels, names=names)
+    return replace(split, examples=examples, fingerprint=key, labels=labels, names=names, captions=captions)
 
 
 def _rows_of(examples: Sequence[Any], rows: np.ndarray, key: str) -> Sequence[Any]:

@@ -66,8 +66,10 @@ def test_the_same_each_time(make):
 def test_captions_say_what_is_seen():
     pictures, captions, relations = shapes.captioned(300, seed=1)
     seen = 0
-    for picture, caption, relation in zip(pictures, captions, relations):
+    converse = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
+    for picture, (caption, other), relation in zip(pictures, captions, relations):
         name = shapes.RELATIONS[relation]
+        assert other == f" {converse[name]} ".join(reversed(caption.split(f" {name} ")))
         one, two = (part.split() for part in caption.split(f" {name} "))
         assert one[0] == two[0] == "a"
         found = colours_of(picture)

@@ -16,6 +16,7 @@ from tests.toys import (
     raw_of,
     vae_of,
     variants,
+    whole_batch,
 )
 from textvae.codecs import CODECS
 from textvae.decoders import DECODERS, AutoregressiveDecoder
@@ -38,13 +39,21 @@ def writes_from_a_code(vae):
         return False
 
 
+def each_alone(vae):
+    """What is scored of each example, in a batch of its own."""
+    for raw in raw_of(vae.settings.codec.name):
+        encoded = vae.codec.encode([raw])
+        target = vae.codec.targets(encoded)
+        yield vae.codec.collate(encoded) if target is None else target
+
+
 AUTOREGRESSIVE = variants(DECODERS, lambda part: issubclass(part, AutoregressiveDecoder))
 
 
 @pytest.mark.parametrize(("name", "options"), AUTOREGRESSIVE)
 def test_step_unrolled_equals_forward(name, options):
     for vae in homes("decoder", name, options):
-        x, decoder = batch_of(vae), vae.model.eval().decoder
+        x, decoder = whole_batch(vae).scored, vae.model.eval().decoder
         z = torch.randn(len(x), vae.settings.model.latent_size)
         whole = decoder(z, x)
         assert whole.shape == (len(x), x.shape[1] - 1, decoder.hidden_size)
@@ -59,7 +68,7 @@ def test_step_unrolled_equals_forward(name, options):
 @pytest.mark.parametrize(("name", "options"), AUTOREGRESSIVE)
 def test_a_word_does_not_see_those_after_it(name, options):
     for vae in homes("decoder", name, options):
-        x = batch_of(vae)
+        x = whole_batch(vae).scored
         z = torch.randn(len(x), vae.settings.model.latent_size)
         other = x.clone()
         other[:, 4:] = 5
@@ -86,15 +95,12 @@ PARTS = [("decoder", p) for p in variants(DECODERS)] + [("likelihood", p) for p 
 )
 def test_a_score_depends_on_neither_batch_nor_padding_nor_other_codes(slot, name, options):
     for vae in homes(slot, name, options):
-        model, x = vae.model.eval(), batch_of(vae)
+        model, x = vae.model.eval(), whole_batch(vae).scored
         z = torch.randn(3, len(x), vae.settings.model.latent_size)
         together = model.log_px(x, z)
         assert together.shape == (3, len(x))
         assert together.dtype == torch.float32
-        alone = [
-            model.log_px(vae.batch([raw]), z[1:2, i : i + 1])[0, 0]
-            for i, raw in enumerate(raw_of(vae.settings.codec.name))
-        ]
+        alone = [model.log_px(one, z[1:2, i : i + 1])[0, 0] for i, one in enumerate(each_alone(vae))]
         torch.testing.assert_close(together[1], torch.stack(alone), atol=1e-4, rtol=1e-4)
 
 
@@ -128,7 +134,8 @@ def test_in_evaluation_nothing_is_random(recipe):
     z = torch.randn(1, len(x), vae.settings.model.latent_size)
     model = vae.model.eval()
     assert torch.equal(model.posterior(x).mean, model.posterior(x).mean)
-    assert torch.equal(model.log_px(x, z), model.log_px(x, z))
+    scored = whole_batch(vae).scored
+    assert torch.equal(model.log_px(scored, z), model.log_px(scored, z))
     assert torch.equal(vae.encode(raw), vae.encode(raw))
     vae.model.train()
     assert torch.equal(vae.encode(raw), vae.encode(raw)), "encode of a model left in training mode draws noise"
@@ -165,7 +172,7 @@ def test_a_saved_model_is_the_same_model(recipe, dtype, tmp_path):
             assert all(np.array_equal(a, b) for a, b in zip(first, second))
         assert str(vae.sample(2, seed=1)) == str(back.sample(2, seed=1))
     torch.testing.assert_close(vae.encode(raw), back.encode(raw), **close)
-    x, z = batch_of(vae), torch.randn(1, len(raw), size)
+    x, z = whole_batch(vae).scored, torch.randn(1, len(raw), size)
     one, two = (v.model.eval().log_px(x, z) for v in (vae, back))
     torch.testing.assert_close(one, two, **(close if dtype == torch.float32 else {"atol": 0.5, "rtol": 1e-2}))
 
@@ -216,12 +223,14 @@ def test_codecs_give_an_array_for_each_example_and_come_back_from_disk(name, tmp
     back = load_codec(codec_part(name), tmp_path)
     assert back.fingerprint == codec.fingerprint
     assert back.dims == codec.dims
-    x = codec.collate(encoded)
+    x, target = codec.collate(encoded), codec.targets(encoded)
     assert torch.equal(x, back.collate(back.encode(raw)))
     assert len(x) == len(raw)
-    once = codec.decode(x)
+    assert target is None or torch.equal(target, back.targets(back.encode(raw)))
+    once = codec.decode(x if target is None else target)
     assert len(once) == len(raw)
-    again = codec.decode(codec.collate(codec.encode(once)))
+    written = codec.written
+    again = codec.decode(written.collate(written.encode(once)))
     assert [sorted(str(a).split()) for a in again] == [sorted(str(a).split()) for a in once]
     assert codec.encode([]) == []
 

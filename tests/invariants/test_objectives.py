@@ -6,9 +6,8 @@ import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
 
-from tests.toys import FAMILIES, attached, batch_of, equal, vae_of, variants
+from tests.toys import FAMILIES, attached, batch_of, equal, vae_of, variants, whole_batch
 from textvae.assembly import build_objective
-from textvae.batching import Batch
 from textvae.errors import RequestError
 from textvae.objectives import OBJECTIVES, kl
 from textvae.priors import Prior
@@ -35,7 +34,7 @@ class Elsewhere(Prior):
 
 def terms(vae, objective, progress=0.5, seed=7):
     torch.manual_seed(seed)
-    return objective(vae.model, Batch(batch_of(vae)), progress)
+    return objective(vae.model, whole_batch(vae), progress)
 
 
 def has_closed_kl(model, x):
@@ -60,7 +59,7 @@ def test_terms_are_per_example_and_the_loss_falls(recipe, name, options):
     vae.model.train()
     parameters = [*vae.model.parameters(), *objective.parameters()]
     optimizer = torch.optim.Adam(parameters, 0.02)
-    batch = Batch(batch_of(vae))
+    batch = whole_batch(vae)
     closed = has_closed_kl(vae.model, batch.x)
     losses: list[float] = []
     distortions: list[float] = []
@@ -97,7 +96,7 @@ def test_distortion_is_the_score_of_x_and_rate_the_kl_to_the_prior_given(recipe,
     elif name not in ("autoencoder", "walkback"):  # which draw a code for their rate, and score another
         rates = [kl(q, model.prior(), z) for z in codes]
         assert any(torch.allclose(found.rate, rate, atol=1e-4) for rate in rates)
-    scores = [-model.log_px(batch_of(vae), z[:1])[0] for z in codes]
+    scores = [-model.log_px(whole_batch(vae).scored, z[:1])[0] for z in codes]
     assert any(torch.allclose(found.distortion, score, atol=1e-4) for score in scores)
 
 

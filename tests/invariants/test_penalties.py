@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from tests.toys import FAMILIES, batch_of, vae_of, variants
+from tests.toys import FAMILIES, batch_of, vae_of, variants, whole_batch
 from textvae.assembly import build_objective
-from textvae.batching import Batch
 from textvae.errors import RequestError
 from textvae.penalties import PENALTIES
 from textvae.settings import Part
@@ -28,7 +27,7 @@ def homes_of(penalty):
 
 def terms(vae, objective):
     torch.manual_seed(7)
-    return objective(vae.model.eval(), Batch(batch_of(vae)), 0.5)
+    return objective(vae.model.eval(), whole_batch(vae), 0.5)
 
 
 @pytest.mark.parametrize(("name", "options"), variants(PENALTIES))

@@ -10,6 +10,7 @@ CODECS: Registry[Codec] = Registry(
         "words": "textvae.codecs.words:WordCodec",
         "bag_of_words": "textvae.codecs.bag_of_words:BagOfWordsCodec",
         "pixels": "textvae.codecs.pixels:PixelCodec",
+        "captions": "textvae.codecs.captions:CaptionCodec",
     },
 )
 

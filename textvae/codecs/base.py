@@ -32,14 +32,23 @@ class Codec(ABC):
     def collate(self, examples: Sequence[np.ndarray], rng: np.random.Generator | None = None) -> Tensor:
         """Encoded examples to a batch x [B, …]; one that draws draws anew with ``rng``, that of a training step."""
 
+    def targets(self, examples: Sequence[np.ndarray], rng: np.random.Generator | None = None) -> Tensor | None:
+        """What is to be written of encoded examples [B, …], where that is not x itself; drawn as x is."""
+        return None
+
     @abstractmethod
     def decode(self, x: Tensor) -> list[Any]:
-        """A batch x [B, …] to B raw examples."""
+        """A batch x [B, …], as it is written, to B raw examples."""
 
     @property
     @abstractmethod
     def dims(self) -> dict[str, Any]:
         """The sizes that the parts of a model are built from, by the names of their arguments."""
+
+    @property
+    def written(self) -> "Codec":
+        """The codec of what is written, from whose ``dims`` the parts that write are built: itself, or of targets."""
+        return self
 
     @property
     @abstractmethod

@@ -76,8 +76,8 @@ def evaluate(
             if number % distributed.size() != distributed.rank():
                 continue
             torch.manual_seed(fold(seed, number))
-            x, y, _ = batches.take(rows).to(model.device)
-            features = model.features(x)
+            batch = batches.take(rows).to(model.device)
+            x, y, features = batch.scored, batch.y, model.features(batch.x)
             q, p = model.posterior_of(features, y), model.prior()
             q = _refined(model, x, y, q, refinement) if refinement else q
             z = q.sample(torch.Size([1]))

@@ -49,7 +49,7 @@ class Adversarial(Objective):
             raise RequestError("The adversarial objective was not attached to a model: objective.attach(model).")
         q, p = model.posterior(batch.x, batch.y), model.prior()
         z = q.rsample(torch.Size([1]))
-        distortion = -model.log_px(batch.x, z, batch.y)[0]
+        distortion = -model.log_px(batch.scored, z, batch.y)[0]
         told = self.discriminator(reverse_gradient(z[0], self.weight)).float()
         true = self.discriminator(p.sample(torch.Size([len(batch.x)]))).float()
         loss = distortion.mean() + (F.softplus(told) + F.softplus(-true)).mean()

@@ -27,7 +27,7 @@ class PlainAutoencoder(Objective):
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms of a deterministic code."""
         q = model.posterior(batch.x, batch.y)
-        distortion = -model.log_px(batch.x, q.mean[None], batch.y)[0]
+        distortion = -model.log_px(batch.scored, q.mean[None], batch.y)[0]
         loss = distortion.mean()
         if self.penalty is not None:
             loss = loss + self.penalty(model.encoder, model.posterior_head, batch.x, q.mean)

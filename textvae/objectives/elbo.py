@@ -24,6 +24,6 @@ class ELBO(Objective):
     def terms(self, model: Autoencoder, batch: Batch, q: Distribution, progress: float) -> tuple[Terms, Tensor]:
         """The terms under a posterior q [B] that was made already, and the codes [B, Z] that they come from."""
         z = q.rsample(torch.Size([1]))
-        distortion, rate = -model.log_px(batch.x, z, batch.y)[0], kl(q, model.prior(), z)
+        distortion, rate = -model.log_px(batch.scored, z, batch.y)[0], kl(q, model.prior(), z)
         beta = self.schedule(progress)
         return Terms((distortion + beta * rate).mean(), distortion, rate, beta), z[0]

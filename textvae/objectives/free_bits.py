@@ -41,7 +41,7 @@ class FreeBits(Objective):
         """The terms, with the rate of the loss floored."""
         q, p = model.posterior(batch.x, batch.y), model.prior()
         z = q.rsample(torch.Size([1]))
-        distortion = -model.log_px(batch.x, z, batch.y)[0]
+        distortion = -model.log_px(batch.scored, z, batch.y)[0]
         if self.per == "batch":
             rate = kl(q, p, z)
             cost = mean(rate).clamp(min=self.nats)

@@ -45,7 +45,7 @@ class IWAE(Objective):
         q, p = model.posterior(batch.x, batch.y), model.prior()
         z = q.rsample(torch.Size([self.samples]))
         doubly = self.gradient == "dreg" and z.requires_grad
-        log_px = model.log_px(batch.x, z, batch.y)
+        log_px = model.log_px(batch.scored, z, batch.y)
         log_w = log_px + p.log_prob(z) - (fixed(q) if doubly else q).log_prob(z)
         bound = log_w.logsumexp(0) - math.log(self.samples)
         if doubly:

@@ -73,7 +73,7 @@ class Lagging(Objective):
         q = model.posterior(batch.x, batch.y)
         terms, z = self.elbo.terms(model, batch, q, progress)
         with torch.no_grad():
-            loss, units = terms.loss.detach(), model.likelihood.units(batch.x).double().mean()
+            loss, units = terms.loss.detach(), model.likelihood.units(batch.scored).double().mean()
             found = [torch.ones_like(loss), loss, units, mutual_information(q, z), torch.ones_like(loss)]
             self.sums += mean(torch.stack([value.double() for value in found])[None])
         return terms

@@ -37,9 +37,9 @@ class SemiSupervised(Objective):
         y = torch.full((len(features),), -1, device=features.device) if batch.y is None else batch.y
         logits = model.label_logits(features)
         if model.condition.classes:
-            distortion, rate = _bounds(model, batch.x, y, features, logits)
+            distortion, rate = _bounds(model, batch.scored, y, features, logits)
         else:
-            distortion, rate = _terms(model, batch.x, features, None)
+            distortion, rate = _terms(model, batch.scored, features, None)
         # The mean over what is labelled, as a ratio of means over the batch: of the whole one, if processes divide it.
         known = mean(F.cross_entropy(logits, y, ignore_index=-1, reduction="none"))
         known = known / mean((y >= 0).float()).clamp(min=1e-9)

@@ -60,7 +60,7 @@ class TargetRate(Objective):
         """The terms; β is the multiplier, or 1."""
         q, p = model.posterior(batch.x, batch.y), model.prior()
         z = q.rsample(torch.Size([1]))
-        distortion = -model.log_px(batch.x, z, batch.y)[0]
+        distortion = -model.log_px(batch.scored, z, batch.y)[0]
         if self.method == "minimum":
             each = kl_per_dimension(q, p)
             cost = floored(each, self.rate / max(1, each.shape[-1]), over_batch=True)

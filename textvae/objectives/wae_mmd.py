@@ -33,7 +33,7 @@ class WassersteinMMD(Objective):
         """The terms, with the discrepancy in the loss."""
         q, p = model.posterior(batch.x, batch.y), model.prior()
         z = q.rsample(torch.Size([1]))
-        distortion = -model.log_px(batch.x, z, batch.y)[0]
+        distortion = -model.log_px(batch.scored, z, batch.y)[0]
         discrepancy = mmd(z[0].float(), p.sample(torch.Size([len(batch.x)])))
         loss = distortion.mean() + self.weight * discrepancy
         return Terms(loss, distortion, kl(q, p, z).detach(), 0.0)
