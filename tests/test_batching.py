@@ -183,4 +183,4 @@ def test_without_padding_to_save_lengths_are_mixed_in_every_batch():
     mixed = list(Batches(examples, collate, 32, by_length=False).plan(0))
     assert sorted(np.concatenate(mixed).tolist()) == list(range(640))
     assert all(0 < sum(lengths[i] > 1 for i in rows) < 32 for rows in mixed)
-    assert {name for name in CODECS if CODECS.get(name).pads} == {"sentencepiece", "words"}
+    assert {name for name in CODECS if CODECS.get(name).pads} == {"sentencepiece", "words", "captions"}
