@@ -14,6 +14,7 @@ from textvae.errors import RequestError
 from textvae.settings import ModelSettings
 
 Side = Literal["encoder", "decoder"]
+PLAIN = "constant_variance"  # the posterior of a plain autoencoder
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,10 @@ def initialise(model: Autoencoder, codec: Codec, settings: ModelSettings) -> lis
     """Copy into a new ``model`` what its settings ask for; without such a setting nothing is read.
 
     ``decoder_from`` takes the decoder and the likelihood's last layer. ``encoder_from`` takes the encoder of a
-    model that has one, and of a language model those tensors of the decoder that do the encoder's work. Where
-    the new decoder reads z beside the words and the old one does not, the columns for z stay as they were drawn.
+    model that has one, and the code of a plain autoencoder as the last of its layers, where the new code is alike
+    (what makes a distribution begins anew); of a language model it takes those tensors of the decoder that do the
+    encoder's work. Where the new decoder reads z beside the words and the old one does not, the columns for z stay
+    as they were drawn.
 
     Raises RequestError for another vocabulary, and where a tensor has no place in the new model.
     """
@@ -49,7 +52,9 @@ def _take(model: Autoencoder, codec: Codec, settings: ModelSettings, side: Side,
             f"The {side} cannot begin with {name}: its vocabulary is another. Train that model on the same corpus "
             "with the same codec (the settings under codec)."
         )
-    modules = ("encoder",) if side == "encoder" else ("decoder", "likelihood")
+    modules: tuple[str, ...] = ("encoder",) if side == "encoder" else ("decoder", "likelihood")
+    if side == "encoder" and _same_layer(settings, found.model):
+        modules += ("posterior_head",)
     own = _named(model, modules)
     given = _named(source, modules)
     if side == "encoder" and not given:
@@ -71,6 +76,12 @@ def _take(model: Autoencoder, codec: Codec, settings: ModelSettings, side: Side,
             place = own[key]
             (place if place.shape == value.shape else place[:, : value.shape[1]]).copy_(value)
     return Taken(side, len(given), len(own), name)
+
+
+def _same_layer(one: ModelSettings, other: ModelSettings) -> bool:
+    """Whether the codes of two models are one more layer of their encoders, and the same one; no label enters it."""
+    plain = one.posterior.name == PLAIN and not {one.labels, other.labels} & {"condition", "both"}
+    return plain and one.posterior == other.posterior and one.latent_size == other.latent_size
 
 
 def _named(model: Autoencoder, modules: tuple[str, ...]) -> dict[str, Tensor]:

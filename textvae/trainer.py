@@ -237,7 +237,7 @@ class Trainer:
         report = evaluate(self.vae.model, self.valid, mutual_information=True, seed=self.settings.seed)
         self.evaluated = self.step
         settled = self.objective.settled(self.progress)
-        score = self.objective.criterion(report.distortion, report.rate)
+        score = self.objective.compared(report)
         better = settled and score < self.best
         if better:
             self.best, self.stale = score, 0

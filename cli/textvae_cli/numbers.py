@@ -46,6 +46,8 @@ def bounds(values: Mapping[str, Any], words: bool = True, counted: bool = False)
     if words and "perplexity" in values:
         over = f" over {values.get('tokens', 0):,} tokens" if counted else ""
         parts.append(f"perplexity {values['perplexity']:,.1f}{over}")
+    if values.get("accuracy") is not None:
+        parts.append(f"accuracy {values['accuracy']:.3f}")
     if size := values.get("latent_size"):
         parts.append(f"units {values.get('active_units', 0):.0f}/{size:.0f}")
     return "  ".join(parts)

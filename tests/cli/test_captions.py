@@ -25,7 +25,8 @@ def photos(tmp_path_factory):
         rows += [f"{i:02}.png\ta {name} wall", f"{i:02}.png\ta wall that is {name}"]
     (folder / "photos/captions.tsv").write_text("\n".join(rows))
     words = ["train", folder / "photos", "--recipe=images/captions", "--steps=150", f"--out={folder / 'run'}", *TINY]
-    words += ["--set=objective.name=autoencoder", "--batch-size=12", "--set=train.learning_rate=0.02", "--set=train.evaluate_every=75"]
+    words += ["--set=objective.name=autoencoder", "--batch-size=12", "--set=train.learning_rate=0.02"]
+    words += ["--set=train.evaluate_every=75"]
     done = CliRunner().invoke(app, list(map(str, words)))
     assert done.exit_code == 0, done.output
     assert "next: textvae reconstruct PICTURE.png" in done.stdout

@@ -16,6 +16,7 @@ OBJECTIVES: Registry[Objective] = Registry(
         "pretrained_autoencoder": "textvae.objectives.pretrained_autoencoder:PretrainedAutoencoder",
         "semi_amortised": "textvae.objectives.semi_amortised:SemiAmortised",
         "wae_mmd": "textvae.objectives.wae_mmd:WassersteinMMD",
+        "classification": "textvae.objectives.classification:Classification",
         "semi_supervised": "textvae.objectives.semi_supervised:SemiSupervised",
         "adversarial": "textvae.objectives.adversarial:Adversarial",
         "walkback": "textvae.objectives.walkback:Walkback",

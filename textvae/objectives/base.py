@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,9 @@ from textvae.batching import Batch
 from textvae.corruptions.base import NoCorruption
 from textvae.errors import RequestError
 from textvae.schedules import Constant, Schedule
+
+if TYPE_CHECKING:
+    from textvae.evaluation.bounds import Report
 
 
 class Terms(NamedTuple):
@@ -64,6 +67,10 @@ class Objective(nn.Module, ABC):
     def criterion(self, distortion: float, rate: float) -> float:
         """What the best model has the least of, on validation data: −ELBO, unless an objective says otherwise."""
         return distortion + rate
+
+    def compared(self, report: "Report") -> float:
+        """The criterion, of all that was measured there: an objective of labels looks at their errors."""
+        return self.criterion(report.distortion, report.rate)
 
 
 def latent_size(model: Autoencoder) -> int:
