@@ -32,9 +32,9 @@ class Elsewhere(Prior):
         return Independent(Normal(self.mean, 2.0), 1)
 
 
-def terms(vae, objective, progress=0.5, seed=7):
+def terms(vae, objective, progress=0.5, seed=7, y=None):
     torch.manual_seed(seed)
-    return objective(vae.model, whole_batch(vae), progress)
+    return objective(vae.model, whole_batch(vae)._replace(y=y), progress)
 
 
 def has_closed_kl(model, x):
@@ -61,10 +61,11 @@ def test_terms_are_per_example_and_the_loss_falls(recipe, name, options):
     optimizer = torch.optim.Adam(parameters, 0.02)
     batch = whole_batch(vae)
     closed = has_closed_kl(vae.model, batch.x)
+    y = None if vae.model.classifier is None else torch.arange(len(batch.x)) % 2
     losses: list[float] = []
     distortions: list[float] = []
     for step in range(12):
-        found = terms(vae, objective, 0.9, seed=step % 3)  # the first and the last three under the same noise
+        found = terms(vae, objective, 0.9, seed=step % 3, y=y)  # the first and the last three under the same noise
         assert found.loss.shape == ()
         assert found.distortion.shape == found.rate.shape == (len(batch.x),)
         assert (found.rate >= -1e-5).all() or not closed
