@@ -114,6 +114,23 @@ def test_as_many_labels_are_kept_of_each_class():
     assert (keep_labels(labels, 10_000, seed=3) == labels).all()
 
 
+def test_few_labels_are_repeated_to_fill_their_share_of_an_epoch():
+    from textvae.batching import ListExamples, Repeated
+    from textvae_cli.session import repeat_labelled
+
+    labels = np.full(1000, -1)
+    labels[[3, 500]] = 0, 1
+    rows = repeat_labelled(labels, 0.1)
+    assert set(rows.tolist()) == set(range(1000))
+    examples = Repeated(ListExamples([np.array([i]) for i in range(1000)], labels), rows)
+    known = examples.labels >= 0
+    assert 0.1 <= known.mean() < 0.101
+    assert len(examples) == len(examples.lengths) == 998 + 2 * 56
+    assert [int(examples[i][0]) for i in np.flatnonzero(known)] == [3] * 56 + [500] * 56
+    assert len(repeat_labelled(np.arange(4), 0.5)) == 4, "all are labelled: none is repeated"
+    assert len(repeat_labelled(np.full(4, -1), 0.5)) == 4
+
+
 @pytest.fixture
 def reviews(tmp_path):
     """A file of labelled sentences."""
@@ -135,7 +152,7 @@ def test_labels_from_the_command_line(reviews, tmp_path, monkeypatch):
         f"--set=model.{part}.{size}=8" for part in ("encoder", "decoder") for size in ("hidden_size", "embedding_size")
     ]
     words = ["train", str(reviews), "--set=model.labels=both", "--set=objective.name=semi_supervised", *sizes]
-    done = CliRunner().invoke(app, [*words, "--set=corpus.labelled=10", "--out=run"])
+    done = CliRunner().invoke(app, [*words, "--set=corpus.labelled=10", "--set=corpus.labelled_share=0.4", "--out=run"])
     assert done.exit_code == 0, done.output
     drawn = CliRunner().invoke(app, ["sample", "-n", "2", "--label", "good", "--model=run", "--json"])
     assert drawn.exit_code == 0, drawn.output

@@ -80,6 +80,21 @@ class ListExamples:
         return self._arrays[index]
 
 
+class Repeated:
+    """Some rows of ``examples`` more than once: row i is the example ``rows``[i]."""
+
+    def __init__(self, examples: Examples, rows: np.ndarray):
+        self._examples, self._rows = examples, rows
+        self.lengths: np.ndarray = examples.lengths[rows]
+        self.labels: np.ndarray | None = None if examples.labels is None else examples.labels[rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._examples[int(self._rows[index])]
+
+
 class Batches:
     """Cuts examples into batches of ``batch_size``, neighbours in length together unless ``by_length`` is off.
 

@@ -41,6 +41,7 @@ class CorpusSettings(Strict):
     limit: int | None = Field(None, ge=1)
     size: int | None = Field(None, ge=1, le=4096)  # pixels a side that pictures are brought to; default: as they are
     labelled: int | None = Field(None, ge=0)  # training examples that keep their label, as many of each class
+    labelled_share: float | None = Field(None, gt=0, lt=1)  # of an epoch: labelled examples are repeated to fill it
 
 
 class ModelSettings(Strict):

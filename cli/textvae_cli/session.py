@@ -1,6 +1,7 @@
 """A training session: a corpus read, a codec fitted or found, and a trainer made of them."""
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from textvae.assembly import build_objective, fit_codec, load_codec
-from textvae.batching import Batches
+from textvae.batching import Batches, Examples, Repeated
 from textvae.codecs import Codec
 from textvae.errors import RequestError
 from textvae.files import new_folder, write_whole
@@ -92,7 +93,9 @@ def prepare(settings: Settings, corpus: Corpus, saved: Path | None, say: Callabl
     build_objective(settings.objective).attach(vae.model)  # what is wrong is told before the corpus is encoded
     if labels is not None and settings.corpus.labelled is not None:
         labels = keep_labels(labels, settings.corpus.labelled, settings.train.seed)
-    train = encode_examples(raw, codec, labels=labels)
+    train: Examples = encode_examples(raw, codec, labels=labels)
+    if labels is not None and settings.corpus.labelled_share is not None:
+        train = Repeated(train, repeat_labelled(labels, settings.corpus.labelled_share))
     valid = encode_examples(held, codec, labels=held_labels)
     plan, collate, targets = settings.train, codec.collate, codec.targets
     batches = Batches(
@@ -132,6 +135,16 @@ def keep_labels(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
         rows = order[labels[order] == one][:share]
         kept[rows] = one
     return kept
+
+
+def repeat_labelled(labels: np.ndarray, share: float) -> np.ndarray:
+    """Rows of an epoch in which the labelled ones of labels [N], −1 for none, come up for a ``share`` of it at least.
+
+    Few labels among many examples would else be met too seldom to matter (Kingma et al. 2014 draw both separately).
+    """
+    labelled, others = np.flatnonzero(labels >= 0), np.flatnonzero(labels < 0)
+    times = math.ceil(share / (1 - share) * len(others) / max(1, len(labelled)))
+    return np.concatenate([others, np.repeat(labelled, max(1, times))])
 
 
 def check_place(out: Path) -> None:
