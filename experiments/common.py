@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from textvae.run_folder import RunFolder
 
 
@@ -49,3 +51,13 @@ def cost(place: Path) -> dict[str, Any]:
         "seconds": round(train[-1]["seconds"]),
         "cpu_seconds": round(sum(n / v["tokens_per_cpu_second"] for n, v in zip(spans, train))),
     }
+
+
+def quantising_rotation(codes: np.ndarray, seed: int, rounds: int = 50) -> np.ndarray:
+    """The rotation [Z, Z] that brings centred codes [N, Z] near to signs (ITQ, Gong & Lazebnik 2011, §3.2)."""
+    size = codes.shape[1]
+    rotation = np.linalg.qr(np.random.default_rng(seed).standard_normal((size, size)))[0]
+    for _ in range(rounds):
+        u, _, v = np.linalg.svd(np.sign(codes @ rotation).T @ codes)
+        rotation = (u @ v).T
+    return rotation

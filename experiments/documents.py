@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from common import flags, machine, textvae
+from common import flags, machine, quantising_rotation, textvae
 from scipy.sparse import csr_matrix
 
 from textvae.assembly import fit_codec
@@ -179,8 +179,8 @@ def lsa(size: int, weighting: str = "tf-idf") -> Callable[[Counts, Counts, int],
     return fit
 
 
-def itq(size: int, rounds: int = 50) -> Callable[[Counts, Counts, int], Fitted]:
-    """Iterative quantisation of LSA: a rotation that brings codes near to bits (Gong & Lazebnik 2011, §3.2)."""
+def itq(size: int) -> Callable[[Counts, Counts, int], Fitted]:
+    """Iterative quantisation of LSA (Gong & Lazebnik 2011)."""
 
     def fit(train: Counts, test: Counts, seed: int) -> Fitted:
         reduced = lsa(size)(train, test, seed)
@@ -188,10 +188,7 @@ def itq(size: int, rounds: int = 50) -> Callable[[Counts, Counts, int], Fitted]:
         assert reduced.test is not None
         centre = reduced.train.mean(0)
         codes = reduced.train - centre
-        rotation = np.linalg.qr(np.random.default_rng(seed).standard_normal((size, size)))[0]
-        for _ in range(rounds):
-            u, _, v = np.linalg.svd(np.sign(codes @ rotation).T @ codes)
-            rotation = (u @ v).T
+        rotation = quantising_rotation(codes, seed)
         stored, asked = ((x @ rotation > 0).astype(np.float32) for x in (codes, reduced.test - centre))
         return Fitted(stored, asked, distance="hamming")
 

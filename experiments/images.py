@@ -1,8 +1,9 @@
-"""Autoencoders of MNIST beside the published numbers: trains, measures, writes docs/images.md.
+"""Autoencoders of MNIST beside the published numbers: trains, measures, draws, writes docs/images.md.
 
     python experiments/images.py                                # every row that has no result yet: hours
     python experiments/images.py --rows vae pca_30
     python experiments/images.py --annealed 100 --rows vae      # log p(x) of 100 pictures three ways
+    python experiments/images.py --pictures                     # docs/pictures, by commands, of the rows trained
     python experiments/images.py --page-only                    # write the page again, from docs/results/images
 
 What a row measured is kept as one file in docs/results/images; a row without one is printed as not run. A run that was
@@ -18,7 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from common import cost, flags, textvae
+from common import cost, flags, quantising_rotation, textvae
+from torch import Tensor
 
 from textvae import TextVAE
 from textvae.batching import Batches, ListExamples
@@ -26,12 +28,14 @@ from textvae.evaluation.ais import annealed_importance_sampling
 from textvae.evaluation.bounds import evaluate
 from textvae.evaluation.disentanglement import mutual_information_gap
 from textvae.evaluation.images import sparsity, squared_error
+from textvae.evaluation.retrieval import retrieval
+from textvae.latent.means import Means
 from textvae.latent.pca import principal_components
 from textvae.run_folder import RunFolder
 from textvae_corpora import load_examples
 from textvae_corpora.shapes import draw, factors
 
-RESULTS, PAGE = Path("docs/results/images"), Path("docs/images.md")
+RESULTS, PAGE, PICTURES = Path("docs/results/images"), Path("docs/images.md"), Path("docs/pictures")
 BATCH = 100
 
 
@@ -48,6 +52,8 @@ DYNAMIC = {"codec.binarise": "dynamic"}
 SHORT = {"train.epochs": 36, "train.learning_rate": 2e-3, "train.evaluate_every": 4020}
 LONG = {"train.epochs": 300, "train.patience": 300, "train.evaluate_every": 4464}
 SIX = {"train.epochs": 6, "train.evaluate_every": 2676}
+TEN = {"train.epochs": 10, "train.evaluate_every": 2232}
+TWELVE = {"train.epochs": 12, "train.evaluate_every": 2676}
 FORTY = {"train.epochs": 40, "train.evaluate_every": 4464}
 FLOW = {"model.prior.name": "flow"}
 FAST = {
@@ -78,10 +84,10 @@ BOUNDS = {
     "conv_vae_short": Row("VAE, convolutions 32-64, 32", "conv_vae", SHORT | SIX),
     "conv_vae_flow_short": Row("the same with a flow prior", "conv_vae", SHORT | SIX | FLOW),
     "conv_vae": Row("VAE, convolutions 32-64, 32, flow prior", "conv_vae", SHORT | FORTY | FLOW),
-    "iaf": Row("convolutions 32-64, 32, two inverse autoregressive flows, 2 free nats", "iaf", SEEN),
-    "iaf_diagonal": Row("its twin with a diagonal normal", "iaf", SEEN | DIAGONAL),
-    "iwae": Row("IWAE-50, 784-200-200-50 (Burda 2016)", "iwae", LONG),
-    "iwae_vae": Row("its twin under the ELBO", "iwae", LONG | {"objective.name": "elbo"}),
+    "iaf": Row("convolutions 32-64, 32, two inverse autoregressive flows, 2 free nats", "iaf", SHORT | TEN),
+    "iaf_diagonal": Row("its twin with a diagonal normal", "iaf", SHORT | TEN | DIAGONAL),
+    "iwae": Row("IWAE-50, 784-200-200-50 (Burda 2016)", "iwae", SHORT | TWELVE),
+    "iwae_vae": Row("its twin under the ELBO", "iwae", SHORT | TWELVE | {"objective.name": "elbo"}),
 }
 SPARSE = {
     "denoising": Row("denoising, a quarter blanked", "denoising", BRIEF),
@@ -95,7 +101,21 @@ DISENTANGLED = {
     f"shapes_beta_{beta}": Row(f"β = {beta}", "beta_vae", {**SHAPES, "objective.schedule.beta": beta}, "shapes:10000")
     for beta in (1, 4, 10)
 }
-ROWS = {**ERRORS, **BOUNDS, **SPARSE, **DISENTANGLED}
+BITS = 256
+SEARCH = {"hashing": Row(f"autoencoder, {BITS} bits", "semantic_hashing")}
+HASHES = {
+    "pixels": "pixels, cosine",
+    "hyperplanes": f"random hyperplanes, {BITS} bits (Charikar 2002)",
+    "itq": f"PCA and a rotation, {BITS} bits (ITQ, Gong & Lazebnik 2011)",
+}
+PLANE = {"model.latent_size": 2, "train.epochs": 12, "train.learning_rate": 2e-3, "train.evaluate_every": 2676}
+SHOWN = {  # trained for their pictures
+    "plane": Row("VAE", "vae", PLANE),
+    "plane_ae": Row("autoencoder", "vae", PLANE | {"objective.name": "autoencoder"}),
+    "plane_kl": Row("VAE, β = 1,000", "vae", PLANE | {"objective.schedule.beta": 1000}),
+    "conditional": Row("conditional VAE", "conditional_vae", SHORT | TEN),
+}
+ROWS = {**ERRORS, **BOUNDS, **SPARSE, **DISENTANGLED, **SEARCH, **SHOWN}
 ABOUT = """\
 # Pictures: MNIST
 
@@ -126,6 +146,94 @@ def words_of(row: Row, seed: int) -> list[str]:
     return words + flags(row.settings)
 
 
+class Picture(NamedTuple):
+    """A picture of the page: what it shows, of which row, and the command that makes it."""
+
+    title: str
+    key: str
+    command: str
+    option: str = "--out"
+
+
+TWELVE = "reconstruct mnist/test:0-11"
+GALLERY = {
+    "vae": Picture("Samples of the VAE 784-400-16", "vae", "sample -n 64 --seed 0", "--grid"),
+    "conv_vae": Picture(
+        "Samples of the convolutional VAE with a flow prior", "conv_vae", "sample -n 64 --seed 0", "--grid"
+    ),
+    "plane": Picture("Two dimensions of code, at quantiles of the prior", "plane", "traverse --dims 0,1 --steps 15"),
+    "interpolation": Picture("Between two test pictures", "vae", "interpolate mnist/test:1 mnist/test:0 --steps 11"),
+    "codes_ae": Picture("Codes of the error alone (autoencoder)", "plane_ae", "plot codes mnist/test --points 2000"),
+    "codes_kl": Picture("of all but the KL alone (β = 1,000)", "plane_kl", "plot codes mnist/test --points 2000"),
+    "codes_vae": Picture("and of both (VAE)", "plane", "plot codes mnist/test --points 2000"),
+    "autoencoder": Picture("Test pictures from 30 numbers: 784-1000-500-250-30, pre-trained", "hinton", TWELVE),
+    "linear": Picture("The same from a linear autoencoder, which is PCA", "linear", TWELVE),
+    "switches": Picture("Unpooling with switches: 30 numbers and the places of the maxima", "switches", TWELVE),
+    "denoising": Picture(
+        "Denoising: the picture, what is read, what is written", "denoising", f"{TWELVE} --noisy --seed 0"
+    ),
+    "noise2noise": Picture("The same, never shown a clean picture", "noise2noise", f"{TWELVE} --noisy --seed 0"),
+    "features_denoising": Picture("Weights of denoising units", "denoising", "plot features"),
+    "features_plain": Picture("of units that were shown no noise", "plain", "plot features"),
+    "features_sparse": Picture("and of sparse ones (L1)", "sparse_l1", "plot features"),
+    "shapes": Picture("β-VAE of shapes: the two dimensions that matter most", "shapes_beta_4", "traverse --steps 9"),
+    "label_2": Picture("One style a place: label 2", "conditional", "sample -n 32 --seed 0 --label 2", "--grid"),
+    "label_5": Picture("and, from the same codes, label 5", "conditional", "sample -n 32 --seed 0 --label 5", "--grid"),
+}
+
+
+def draw_gallery(arguments: argparse.Namespace) -> None:
+    """Make the pictures of the rows that are trained."""
+    for name, picture in GALLERY.items():
+        place = arguments.out / picture.key
+        if (place / "model").exists():
+            textvae(*drawing(name, place))
+    draw_pretraining(arguments.out)
+    for file in PICTURES.glob("*.png"):
+        palette(file)
+
+
+def drawing(name: str, place: Path) -> list[str]:
+    """The words of the command that makes a picture, of the run at a place."""
+    picture = GALLERY[name]
+    return [*picture.command.split(), "-m", str(place), picture.option, str(PICTURES / f"{name}.png")]
+
+
+def palette(file: Path) -> None:
+    """Write a picture of many colours again with 128 of them, which looks the same and takes a third of the room."""
+    from PIL import Image
+
+    with Image.open(file) as image:
+        if image.mode in ("RGB", "RGBA") and file.stat().st_size > 60_000:
+            image.convert("RGB").quantize(128).save(file, optimize=True)
+
+
+def draw_pretraining(out: Path) -> None:
+    """Validation error by the CPU-seconds of the training, from layers that were pre-trained and from random ones."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.4, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for key, label in (("hinton", "pre-trained as RBMs"), ("hinton_random", "random start")):
+        if not (out / key / "model").exists():
+            return
+        seconds, found, units = 0.0, [], 0.0
+        for record in RunFolder(out / key).records():
+            values = record.values
+            if record.kind == "train":
+                seconds += (values["tokens"] - units) / values["tokens_per_cpu_second"]
+                units = values["tokens"]
+            elif record.kind == "valid" and values["distortion"] < 200:  # not while the layers are pre-trained
+                found.append((seconds, values["distortion"]))
+        axes.plot(*zip(*found), label=label, marker="o", markersize=3)
+    axes.set(xlabel="CPU-seconds, pre-training included", ylabel="cross-entropy of 3,000 others, nats", ylim=(50, None))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    figure.savefig(PICTURES / "pretraining.png", dpi=120)
+
+
 def split(vae: TextVAE, limit: int | None = None) -> Batches:
     """The test pictures, as the model reads them."""
     encoded = vae.codec.encode(list(load_examples("mnist/test")[0][:limit]))
@@ -140,7 +248,15 @@ def run(key: str, arguments: argparse.Namespace) -> None:
     if not begun or not any(record.kind == "end" for record in RunFolder(place).records()):
         how = ["train", "--resume"] if begun else words
         textvae(*how, "--out", str(place), "--device", arguments.device)
+    if key in SHOWN:
+        return
     vae = TextVAE.from_pretrained(place)
+    if key in SEARCH:
+        means = Means(vae)
+        codes = [torch.from_numpy(means(list(load_examples(f"mnist/{part}")[0]))) for part in ("train", "test")]
+        found = search(*codes, distance="hamming")
+        keep(key, {"command": shlex.join(["textvae", *words]), **cost_of(place, vae), **found})
+        return
     if key in DISENTANGLED:
         keep(key, {"command": shlex.join(["textvae", *words]), **cost_of(place, vae), **measure_disentanglement(vae)})
         return
@@ -177,6 +293,35 @@ def measure_disentanglement(vae: TextVAE) -> dict[str, float]:
         z = torch.cat([vae.model.eval().posterior(batch.x).mean for batch in test.epoch()]).cpu().numpy()
     gap = mutual_information_gap(z, values)
     return {"mig": gap, "nll": report.nll, "rate": report.rate, "active_units": report.active_units}
+
+
+def search(stored: Tensor, asked: Tensor, distance: str) -> dict[str, float]:
+    """How many of the 10 training pictures nearest to each test picture are of its class, and mAP."""
+    labels = [torch.from_numpy(load_examples(f"mnist/{part}")[1]) for part in ("train", "test")]
+    found = retrieval(asked, labels[1], stored, labels[0], distance, at=(10,))
+    return {"p_at_10": found.precision[10], "map": found.map}
+
+
+def run_hash(key: str) -> None:
+    """What pixels find, or bits that nothing was trained for but a rotation."""
+    started = time.process_time()
+    stored, asked = (
+        (torch.tensor(load_examples(f"mnist/{part}")[0]).float() / 255).flatten(1) for part in ("train", "test")
+    )
+    if key != "pixels":
+        centre = stored.mean(0)
+        if key == "itq":
+            parts = principal_components(stored, BITS)
+            codes = parts.encode(stored)
+            rotation = torch.from_numpy(quantising_rotation(codes.numpy(), 0)).float()
+            stored, asked = codes @ rotation, parts.encode(asked) @ rotation
+        else:
+            planes = torch.randn(784, BITS, generator=torch.Generator().manual_seed(0))
+            stored, asked = (stored - centre) @ planes, (asked - centre) @ planes
+        stored, asked = ((codes > 0).float() for codes in (stored, asked))
+    seconds = time.process_time() - started
+    found = search(stored, asked, "cosine" if key == "pixels" else "hamming")
+    keep(key, {**found, "cpu_seconds": round(seconds, 1)})
 
 
 def run_pca(key: str) -> None:
@@ -219,7 +364,7 @@ def keep(key: str, result: dict[str, Any]) -> None:
     """Write the file of a row."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{key}.json").write_text(json.dumps(result, indent=1) + "\n")
-    shown = ("squared_error", "mig", "nll", "nll_iw", "nll_ais")
+    shown = ("squared_error", "mig", "nll", "nll_iw", "nll_ais", "p_at_10")
     print(key, {name: round(result[name], 3) for name in shown if name in result}, flush=True)
 
 
@@ -307,8 +452,32 @@ def page() -> str:
         if r:
             found = f"**{r['mig']:.3f}** | {r['nll']:.2f} | {r['rate']:.2f} | {r['active_units']} | {spent(r)}"
         text.append(f"| {row.name} | {found} |")
+    text += ["", "## Search", ""]
+    text += [
+        "The 60,000 training pictures that are nearest to each of the 10,000 test pictures: how many of the first 10"
+    ]
+    text += ["are of the same class, and mAP over all. Bits are compared by Hamming distance, ties in expectation.", ""]
+    text += ["| code | P@10 | mAP | cost |", "|---" * 4 + "|"]
+    for key, name in {**HASHES, **{key: row.name for key, row in SEARCH.items()}}.items():
+        r = result(key)
+        found = f"**{r['p_at_10']:.3f}** | {r['map']:.3f} | {spent(r)}" if r else "not run | | |"
+        text.append(f"| {name} | {found} |")
+    text += ["", "## Pictures", ""]
+    text += [
+        "Each is made by its command after the runs below; `python experiments/images.py --pictures` makes them all."
+    ]
+    if (PICTURES / "pretraining.png").exists():
+        text += ["", "Logistic units, pre-trained and from a random start: **pretraining**", ""]
+        text += ["![pretraining](pictures/pretraining.png)"]
+    for name, picture in GALLERY.items():
+        if (PICTURES / f"{name}.png").exists():
+            command = shlex.join(["textvae", *drawing(name, Path("runs/images") / picture.key)])
+            text += ["", f"{picture.title}:", "", f"![{picture.title}](pictures/{name}.png)", "", f"    {command}"]
     text += ["", "## Commands", ""]
     for key, row in ROWS.items():
+        if key in SHOWN:
+            text.append(f"    {shlex.join(['textvae', *words_of(row, 0), '--out', f'runs/images/{key}'])}")
+            continue
         r = result(key)
         text.append(f"    {r['command'] if r else shlex.join(['textvae', *words_of(row, 0)]) + '    # not run'}")
     return "\n".join([*text, ""])
@@ -316,7 +485,7 @@ def page() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="+", choices=[*ROWS, *COMPONENTS], metavar="ROW")
+    parser.add_argument("--rows", nargs="+", choices=[*ROWS, *COMPONENTS, *HASHES], metavar="ROW")
     parser.add_argument("--iw-samples", type=int, default=500)
     parser.add_argument("--annealed", type=int, default=0, metavar="N", help="instead: N pictures of trained rows")
     parser.add_argument("--steps", type=int, default=500, help="of annealing")
@@ -324,13 +493,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("runs/images"))
+    parser.add_argument("--pictures", action="store_true", help="instead: draw docs/pictures")
     parser.add_argument("--page-only", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    missing = [key for key in (*COMPONENTS, *ROWS) if result(key) is None]
-    for key in [] if arguments.page_only else arguments.rows or missing:
+    if arguments.pictures:
+        draw_gallery(arguments)
+    missing = [key for key in (*COMPONENTS, *HASHES, *ROWS) if result(key) is None]
+    for key in [] if arguments.page_only or arguments.pictures else arguments.rows or missing:
         if key in COMPONENTS:
             run_pca(key)
+        elif key in HASHES:
+            run_hash(key)
         elif arguments.annealed:
             run_annealed(key, arguments)
         else:
