@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from textvae.codecs.base import PAD
 from textvae.errors import RequestError
-from textvae.layers import ScaledBatchNorm, dense
+from textvae.layers import ScaledBatchNorm, dense, packed_linear, packs
 from textvae.registry import Registry
 
 TINY = 1e-30  # under any probability of a word, over the least positive float32
@@ -90,20 +90,19 @@ class Categorical(Likelihood):
         """hidden [N, H] to unnormalised log-probabilities of the next word [N, V], for generation."""
         return F.linear(self.projection(hidden), self.weight, self.bias).float()
 
-    def stepwise_logits(self, rows: int, multiple: int) -> Callable[[Tensor], Tensor]:
-        """``logits``, for many calls with about so many rows each while the weights stay as they are.
+    def stepwise_logits(self, multiple: int) -> Callable[[Tensor], Tensor]:
+        """``logits``, for many calls without gradient while the weights stay as they are.
 
-        On a CPU, oneDNN makes the product in float32 too, and in 0.4 of the time of F.linear's MKL where that
-        does not know the processor (AMD's). It wants a copy of the weight, which a few rows do not pay for; the
-        copy has words of probability 0 at its end, so that their number is a ``multiple``.
+        Where the weight is copied for that, the copy has words of probability 0 at its end, so that their number is
+        a ``multiple``.
         """
-        cpu = self.weight.device.type == "cpu" and torch.backends.mkldnn.is_available()
-        if rows < 16 or not cpu or self.weight.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+        if not packs(self.weight):
             return self.logits
         missing = -len(self.bias) % multiple
-        weight = F.pad(self.weight.detach(), (0, 0, 0, missing)).to_mkldnn()
-        bias = F.pad(self.bias.detach(), (0, missing), value=-torch.inf).to_mkldnn()
-        return lambda hidden: F.linear(self.projection(hidden).to_mkldnn(), weight, bias).to_dense()
+        product = packed_linear(
+            F.pad(self.weight, (0, 0, 0, missing)), F.pad(self.bias, (0, missing), value=-torch.inf)
+        )
+        return lambda hidden: product(self.projection(hidden))
 
     def units(self, x: Tensor) -> Tensor:
         """Words and end symbols, [N]."""
@@ -318,51 +317,69 @@ def _log_scale(scale: float) -> Tensor:
     return torch.tensor(math.log(scale))
 
 
-CHUNK = 128  # rows: the logits of a chunk stay in the cache; larger ones were slower on every CPU tried
+BLOCK = 256  # rows of logits that one product makes on a CPU
+STRIP = 32  # rows whose softmax is taken at a time: they stay in the cache
+KEPT = 2**25  # numbers that wait for the backward pass, at most; what is over is made again
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of a linear layer, in chunks of rows whose logits are made again in the backward pass."""
+    """Cross-entropy of a linear layer by blocks of rows; keeps d nll / d logits of the first ``keep`` of them."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, keep: int) -> Tensor:
         """hidden [M, H], weight [V, H], bias [V], targets [M] to −log p [M], in float32 at least."""
-        log_z = hidden.new_empty(len(hidden), dtype=torch.promote_types(hidden.dtype, torch.float32))
-        nll = torch.empty_like(log_z)
-        for rows in _chunks(len(hidden)):
-            logits = F.linear(hidden[rows], weight, bias).to(log_z.dtype)
-            log_z[rows] = logits.logsumexp(-1)
-            nll[rows] = log_z[rows] - logits.gather(1, targets[rows, None])[:, 0]
-        ctx.save_for_backward(hidden, weight, bias, targets, log_z)
+        nll = torch.empty(len(hidden), dtype=bias.dtype, device=bias.device)
+        kept = hidden.new_empty(keep, len(weight))
+        for rows in _blocks(0, keep, hidden) + _blocks(keep, len(hidden), hidden):
+            logits = torch.mm(hidden[rows], weight.T, out=kept[rows] if rows.stop <= keep else None)
+            nll[rows] = _softmax_minus_one(logits, bias, targets[rows])
+        ctx.save_for_backward(hidden, weight, bias, targets, kept)
         return nll
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        """d nll / d logits = softmax − one-hot, times ``grad`` [M]."""
-        hidden, weight, bias, targets, log_z = ctx.saved_tensors
-        d_hidden, d_weight, d_bias = torch.empty_like(hidden), torch.zeros_like(weight), torch.zeros_like(bias)
-        for rows in _chunks(len(hidden)):
-            p = F.linear(hidden[rows], weight, bias).to(log_z.dtype).sub_(log_z[rows, None]).exp_()
-            p.scatter_add_(1, targets[rows, None], -torch.ones_like(log_z[rows, None]))
-            d_logits = p.mul_(grad[rows, None]).to(hidden.dtype)
-            d_hidden[rows] = d_logits @ weight
-            d_weight.addmm_(d_logits.T, hidden[rows])
-            d_bias += d_logits.sum(0)
-        return d_hidden, d_weight, d_bias, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        """``grad`` [M] scales rows, so it is applied to what is small: H numbers a row instead of V."""
+        hidden, weight, bias, targets, kept = ctx.saved_tensors
+        n, grad = len(kept), grad.to(hidden.dtype)
+        scaled = hidden * grad[:, None]
+        d_hidden, d_weight, d_bias = torch.empty_like(hidden), kept.T @ scaled[:n], (kept.T @ grad[:n]).to(bias.dtype)
+        torch.mm(kept, weight, out=d_hidden[:n])
+        for rows in _blocks(n, len(hidden), hidden):
+            d_logits = hidden[rows] @ weight.T
+            _softmax_minus_one(d_logits, bias, targets[rows])
+            torch.mm(d_logits, weight, out=d_hidden[rows])
+            d_weight.addmm_(d_logits.T, scaled[rows])
+            d_bias += d_logits.T @ grad[rows]
+        d_hidden *= grad[:, None]
+        return d_hidden, d_weight, d_bias, None, None
+
+
+def _softmax_minus_one(logits: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """Logits [m, V], to which ``bias`` is yet to be added, become d nll / d logits in place; returns nll [m]."""
+    nll = torch.empty(len(logits), dtype=bias.dtype, device=bias.device)
+    for strip, target, out in zip(*(x.split(STRIP if x.is_cpu else len(x)) for x in (logits, targets[:, None], nll))):
+        scores = strip + bias
+        p = scores.softmax(-1)
+        # The best word tells the normaliser exactly; a target may be too improbable for it.
+        out[:] = scores.amax(-1) - p.amax(-1).log() - scores.gather(1, target)[:, 0]
+        strip.copy_(p.scatter_add_(1, target, -torch.ones_like(target, dtype=p.dtype)))
+    return nll
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     """−log softmax(hidden weightᵀ + bias)[targets]: hidden [M, H], weight [V, H], targets [M] to [M], float32 at least.
 
-    Never holds more than a chunk of the logits [M, V]. Under autocast the products are in its precision.
+    Holds at most ``KEPT`` numbers of the matrix [M, V]. Under autocast the products are in its precision.
     """
     device = hidden.device.type
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
-        hidden, weight, bias = hidden.to(dtype), weight.to(dtype), bias.to(dtype)
+        hidden, weight = hidden.to(dtype), weight.to(dtype)
+    keep = min(len(hidden), KEPT // len(weight)) if torch.is_grad_enabled() else 0
     with torch.autocast(device, enabled=False):
-        return _LinearCrossEntropy.apply(hidden, weight, bias, targets)
+        return _LinearCrossEntropy.apply(hidden, weight, bias, targets, keep)
 
 
-def _chunks(n: int) -> list[slice]:
-    return [slice(i, i + CHUNK) for i in range(0, n, CHUNK)]
+def _blocks(start: int, stop: int, hidden: Tensor) -> list[slice]:
+    step = BLOCK if hidden.is_cpu else 16 * BLOCK
+    return [slice(i, min(i + step, stop)) for i in range(start, stop, step)]

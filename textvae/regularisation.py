@@ -4,13 +4,13 @@ All of it acts in training only, holds no tensors, and at a rate of 0 draws no r
 has the same state, and trains by the same numbers, as if it were not there.
 """
 
-import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-Ends = tuple[Tensor, Tensor]
+from textvae import recurrence
+from textvae.recurrence import Ends
 
 
 def mask(like: Tensor, shape: Sequence[int], rate: float) -> Tensor:
@@ -48,9 +48,6 @@ class WeightDrop(nn.Dropout):
     def forward(self, lstm: nn.Module, inputs: Tensor, ends: Ends | None = None) -> tuple[Tensor, Ends]:  # type: ignore[override]
         """What ``lstm(inputs, ends)`` gives, inputs [N, T, E], with some of its weights left out while training."""
         if not self.training or not self.p:
-            return lstm(inputs, ends)
+            return recurrence.run(lstm, inputs, ends)
         weight = lstm.get_parameter("weight_hh_l0")
-        dropped = {"weight_hh_l0": weight * mask(weight, weight.shape, self.p)}
-        with warnings.catch_warnings():  # cuDNN's weights are no longer one block of memory: so it must be
-            warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
-            return torch.func.functional_call(lstm, dropped, (inputs, ends))
+        return recurrence.run(lstm, inputs, ends, weight * mask(weight, weight.shape, self.p))

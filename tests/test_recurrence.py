@@ -1,0 +1,68 @@
+"""The LSTM of a bf16 training step against torch's own: values, gradients, and when it stands back."""
+
+import pytest
+import torch
+from torch import nn
+
+from textvae import recurrence
+from textvae.recurrence import _LSTM
+
+
+@pytest.fixture(autouse=True)
+def narrow(monkeypatch):
+    monkeypatch.setattr(recurrence, "WIDE", 16)
+
+
+def both(lstm, x, ends, run):
+    """Outputs and the gradients of everything, for a loss that looks at all that comes out."""
+    leaves = [t.detach().clone().requires_grad_() for t in (x, *ends)]
+    lstm.zero_grad()
+    out, (h, c) = run(leaves[0], (leaves[1], leaves[2]))
+    loss = (out * torch.linspace(-1, 1, out.numel()).view_as(out)).sum() + (h * 0.3).sum() + (c.sin()).sum()
+    loss.backward()
+    return [out, h, c, *(t.grad for t in leaves), *(p.grad.clone() for p in lstm.parameters())]
+
+
+def test_values_and_gradients_equal_torchs_in_float64():
+    lstm = nn.LSTM(3, 5, batch_first=True).double()
+    x, ends = torch.randn(4, 6, 3).double(), (torch.randn(1, 4, 5).double(), torch.randn(1, 4, 5).double())
+
+    def own(x, ends):
+        w_ih, w_hh, b_ih, b_hh = lstm.parameters()
+        states, c = _LSTM.apply(x.transpose(0, 1), ends[0][0], ends[1][0], w_ih, w_hh, b_ih + b_hh)
+        return states.transpose(0, 1), (states[-1:], c[None])
+
+    for a, b in zip(both(lstm, x, ends, own), both(lstm, x, ends, lstm)):
+        torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-10)
+
+
+def test_a_bf16_step_is_as_close_to_float32_as_torchs_own(monkeypatch):
+    torch.manual_seed(0)
+    lstm = nn.LSTM(24, recurrence.WIDE, batch_first=True)
+    x, ends = torch.randn(7, 12, 24), (torch.randn(1, 7, recurrence.WIDE), torch.randn(1, 7, recurrence.WIDE))
+
+    def run(x, ends):
+        with torch.autocast("cpu", torch.bfloat16):
+            out, (h, c) = recurrence.run(lstm, x, ends)
+        return out.float(), (h.float(), c.float())
+
+    exact, own = both(lstm, x, ends, lstm), both(lstm, x, ends, run)
+    monkeypatch.setattr(recurrence, "WIDE", recurrence.WIDE + 1)
+    for a, b, c in zip(own, exact, both(lstm, x, ends, run)):
+        assert (a - b).norm() < max(1.2 * (c - b).norm(), 0.005 * b.norm())
+        assert a.dtype == b.dtype
+
+
+def test_without_first_states_they_are_zero():
+    lstm, x = nn.LSTM(3, recurrence.WIDE, batch_first=True), torch.randn(2, 4, 3)
+    zeros = torch.zeros(1, 2, recurrence.WIDE)
+    with torch.autocast("cpu", torch.bfloat16):
+        (a, _), (b, _) = recurrence.run(lstm, x), recurrence.run(lstm, x, (zeros, zeros))
+    assert torch.equal(a, b)
+
+
+def test_in_float32_and_without_gradients_it_is_torchs():
+    lstm, x = nn.LSTM(3, recurrence.WIDE, batch_first=True), torch.randn(2, 4, 3)
+    assert torch.equal(recurrence.run(lstm, x)[0], lstm(x)[0])
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(recurrence.run(lstm, x)[0], lstm(x)[0])
