@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from textvae.autoencoder import Autoencoder
-from textvae.codecs.base import BOS, EOS, PAD, UNK
+from textvae.codecs.base import BOS, EOS, PAD
 from textvae.decoders import AutoregressiveDecoder
 from textvae.errors import RequestError
 from textvae.likelihoods import Categorical
@@ -64,15 +64,14 @@ def _one_by_one(
     x = torch.full((len(z), decoding.max_length + 1), PAD, device=z.device)
     x[:, 0] = BOS
     log_prob = torch.zeros(len(z), device=z.device)
-    logits = likelihood.stepwise_logits(len(z), BLOCK)
+    step, logits = decoder.stepper(), likelihood.stepwise_logits(BLOCK)
     rows, tokens, state = torch.arange(len(z), device=z.device), x[:, 0], decoder.start(z)
     for t in range(1, decoding.max_length + 1):
-        hidden, state = decoder.step(tokens, state)
-        log_p = _speakable(logits(hidden))
-        words = _top(log_p, 1)[1] if greedy else _draw(log_p, decoding)
+        hidden, state = step(tokens, state)
+        words, log_p = _choose(logits(hidden), greedy, decoding)
         tokens = words[:, 0]
         x[rows, t] = tokens
-        log_prob[rows] += log_p.gather(1, words)[:, 0]
+        log_prob[rows] += log_p[:, 0]
         going = tokens != EOS
         if not going.all():
             rows, tokens, state = rows[going], tokens[going], tuple(s[going] for s in state)
@@ -81,11 +80,24 @@ def _one_by_one(
     return x[:, : t + 1], log_prob
 
 
+def _choose(logits: Tensor, greedy: bool, decoding: Decoding) -> tuple[Tensor, Tensor]:
+    """A word for each row of logits [N, V], which are changed, and its log p under the model as it is, both [N, 1]."""
+    if not greedy and (decoding.temperature != 1 or decoding.top_k or decoding.top_p < 1):
+        log_p = _speakable(logits)
+        words = _draw(log_p, decoding)
+        return words, log_p.gather(1, words)
+    silent = logits[:, :EOS].logsumexp(-1, keepdim=True)
+    logits[:, :EOS] = -torch.inf
+    p = logits.softmax(-1)  # of what can be written: the normaliser of all words is the one of these and of the silent
+    words = _top(logits, 1)[1] if greedy else _draw_any(p)
+    score = logits.gather(1, words)
+    return words, score - torch.logaddexp(score - p.gather(1, words).log(), silent)
+
+
 def _speakable(logits: Tensor) -> Tensor:
-    """log p of the words [N, V] under the model as it is; -inf for the symbols that are never written."""
+    """log p of the words [N, V] under the model as it is; -inf for PAD, UNK and BOS, which are never written."""
     log_p = logits.log_softmax(-1)
-    for symbol in (PAD, BOS, UNK):
-        log_p[:, symbol] = -torch.inf
+    log_p[:, :EOS] = -torch.inf
     return log_p
 
 
@@ -110,14 +122,19 @@ def _draw(log_p: Tensor, decoding: Decoding) -> Tensor:
     if decoding.temperature != 1:
         log_p = log_p / max(decoding.temperature, 1e-30)  # log p is at most 0: a smaller one overflows nothing
     if not decoding.top_k and decoding.top_p == 1:
-        blocks = _blocks(log_p.softmax(-1), 0.0)
-        block = _pick(blocks.sum(-1))
-        return block * BLOCK + _pick(blocks.gather(1, block[..., None].expand(-1, -1, BLOCK))[:, 0])
+        return _draw_any(log_p.softmax(-1))
     ranked, order = _top(log_p, decoding.top_k or log_p.shape[-1])
     p = ranked.softmax(-1)
     if decoding.top_p < 1:
         p[p.cumsum(-1) - p >= decoding.top_p] = 0.0
     return order.gather(1, _pick(p))
+
+
+def _draw_any(p: Tensor) -> Tensor:
+    """One word per row of p [N, V]: its block, then the word in it; [N, 1]."""
+    blocks = _blocks(p, 0.0)
+    block = _pick(blocks.sum(-1))
+    return block * BLOCK + _pick(blocks.gather(1, block[..., None].expand(-1, -1, BLOCK))[:, 0])
 
 
 def _pick(p: Tensor) -> Tensor:
@@ -141,32 +158,30 @@ def _beam(
     out = torch.full((n, length), PAD, device=z.device)
     best = torch.zeros(n, device=z.device)
     rows = torch.arange(n, device=z.device)  # which code each group of K hypotheses belongs to
-    x = torch.full((n, k, length), PAD, device=z.device)
+    x = torch.full((n, 1, length), PAD, device=z.device)  # one hypothesis at first: BOS
     x[:, :, 0] = BOS
-    scores = torch.full((n, k), -torch.inf, device=z.device)
-    scores[:, 0] = 0.0  # all hypotheses are the same at first: only one counts
-    logits = likelihood.stepwise_logits(n * k, BLOCK)
-    state = tuple(s.repeat_interleave(k, 0) for s in decoder.start(z))
+    scores = torch.zeros(n, 1, device=z.device)
+    step, logits, state = decoder.stepper(), likelihood.stepwise_logits(BLOCK), decoder.start(z)
     for t in range(1, length):
         ended = (x[:, :, t - 1] == EOS) | (x[:, :, t - 1] == PAD)
-        hidden, state = decoder.step(x[:, :, t - 1].flatten(), state)
-        # The best K of all the continuations are among the best K of each hypothesis; [N, K, ≤K].
-        values, words = (part.view(len(rows), k, -1) for part in _top(_speakable(logits(hidden)), k))
+        hidden, state = step(x[:, :, t - 1].flatten(), state)
+        # The best K of all the continuations are among the best K of each hypothesis; [N, ≤K, ≤K].
+        values, words = (part.view(*scores.shape, -1) for part in _top(_speakable(logits(hidden)), k))
         values[ended] = -torch.inf
         words[values.isinf()] = PAD  # where so few words can follow, and after the end
         values[..., 0].masked_fill_(ended, 0.0)  # what has ended goes on, as it is, in one way
-        scores, flat = (scores[..., None] + values).flatten(1).topk(k)
+        first = torch.arange(len(rows), device=z.device)[:, None] * scores.shape[1]  # of each group
+        total = (scores[..., None] + values).flatten(1)
+        scores, flat = total.topk(min(k, total.shape[1]))
         parent, word = flat // words.shape[-1], words.flatten(1).gather(1, flat)
-        x = x.gather(1, parent[..., None].expand_as(x))
+        x = x.gather(1, parent[..., None].expand(-1, -1, length))
         x[:, :, t] = word
-        chosen = (torch.arange(len(rows), device=z.device)[:, None] * k + parent).flatten()
         done = (x[:, 0, t] == EOS) | (x[:, 0, t] == PAD) | (t == length - 1)
         out[rows[done]], best[rows[done]] = x[done, 0], scores[done, 0]
         going = ~done
         if not going.any():
             break
-        keep = going.repeat_interleave(k)
+        chosen = (first + parent)[going].flatten()  # the survivors' states, in the order of their new hypotheses
         rows, x, scores = rows[going], x[going], scores[going]
-        # The survivors' states, in the order of their new hypotheses.
-        state = tuple(s[chosen[keep]] for s in state)
+        state = tuple(s[chosen] for s in state)
     return out[:, : t + 1], best

@@ -1,11 +1,12 @@
 """Small layers that several parts use."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from textvae import distributed
@@ -70,6 +71,29 @@ class ScaledBatchNorm(nn.Module):
                 self.running_mean.lerp_(mean, weight)
                 self.running_variance.lerp_(variance, weight)
         return self.scale * (x - mean) * (variance + self.epsilon).rsqrt() + self.shift
+
+
+def packs(weight: Tensor) -> bool:
+    """Whether ``packed_linear`` is quicker than F.linear with this weight."""
+    there = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return there and weight.is_cpu and weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+def packed_linear(weight: Tensor, bias: Tensor) -> Callable[[Tensor], Tensor]:
+    """x [N, I] to x weightᵀ + bias [N, O], for many calls without gradient while the weight stays as it is.
+
+    On a CPU, oneDNN makes the product in float32 too, and in 0.4 of the time of F.linear's MKL where that does not
+    know the processor (AMD's). It wants the weight in its own order, which takes as long as two products of a row.
+    """
+    if not packs(weight):
+        return lambda x: F.linear(x, weight, bias)
+    own, bias = torch.ops.mkldnn._reorder_linear_weight(weight.detach()), bias.detach()
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, own, bias, "none", [], "")
+
+
+def tanh(x: Tensor) -> Tensor:
+    """2 σ(2x) − 1, in a third of the time of torch.tanh on a CPU; to 1e-7, not to the last digit of small numbers."""
+    return (2 * x).sigmoid_().mul_(2).sub_(1)
 
 
 def reverse_padded(x: Tensor, lengths: Tensor) -> Tensor:

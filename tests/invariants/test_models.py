@@ -57,12 +57,14 @@ def test_step_unrolled_equals_forward(name, options):
         z = torch.randn(len(x), vae.settings.model.latent_size)
         whole = decoder(z, x)
         assert whole.shape == (len(x), x.shape[1] - 1, decoder.hidden_size)
-        state, steps = decoder.start(z), []
-        for t in range(x.shape[1] - 1):
-            hidden, state = decoder.step(x[:, t], state)
-            assert all(len(part) == len(x) for part in state)
-            steps.append(hidden)
-        torch.testing.assert_close(torch.stack(steps, 1), whole, atol=1e-5, rtol=1e-4)
+        with torch.no_grad():
+            for step in (decoder.step, decoder.stepper()):
+                state, steps = decoder.start(z), []
+                for t in range(x.shape[1] - 1):
+                    hidden, state = step(x[:, t], state)
+                    assert all(len(part) == len(x) for part in state)
+                    steps.append(hidden)
+                torch.testing.assert_close(torch.stack(steps, 1), whole, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("name", "options"), AUTOREGRESSIVE)

@@ -1,11 +1,15 @@
 """What every decoder does, and what those that write word by word do besides."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
 State = tuple[Tensor, ...]
 """What an autoregressive decoder remembers between words: tensors [N, …], one row per sentence."""
+
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
+"""The last words, tokens [N], and the state to hidden [N, H] and the next state."""
 
 
 class Decoder(nn.Module, ABC):
@@ -39,3 +43,7 @@ class AutoregressiveDecoder(Decoder):
     @abstractmethod
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """The last words, tokens [N], and the state to hidden [N, H] and the next state."""
+
+    def stepper(self) -> Step:
+        """``step``, for many calls without gradient while the weights stay as they are."""
+        return self.step

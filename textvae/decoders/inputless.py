@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from textvae.codecs.base import EOS, UNK
-from textvae.decoders.base import State
 from textvae.decoders.lstm import LSTMDecoder
 
 
@@ -15,5 +14,5 @@ class InputlessDecoder(LSTMDecoder):
     ones that it never saw.
     """
 
-    def _run(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
-        return super()._run(torch.where(tokens > EOS, UNK, tokens), state)
+    def _fed(self, tokens: Tensor) -> Tensor:
+        return torch.where(tokens > EOS, UNK, tokens)

@@ -5,9 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from textvae.decoders.base import AutoregressiveDecoder, State
+from textvae.decoders.base import AutoregressiveDecoder, State, Step
 from textvae.errors import RequestError
-from textvae.layers import MAX_LAYERS, dense
+from textvae.layers import MAX_LAYERS, dense, packed_linear, packs, tanh
 from textvae.regularisation import EmbeddingDropout, LockedDropout, WeightDrop
 
 FEW = 16  # rows: nn.LSTM lays its weights out anew at each call, which takes longer than one step of so few
@@ -68,9 +68,36 @@ class LSTMDecoder(AutoregressiveDecoder):
         hidden, state = self._run(tokens[:, None], state)
         return hidden[:, 0], state
 
+    def stepper(self) -> Step:
+        """``step``, with the weights laid out once for all words."""
+        if self.training or not packs(self.embedding.weight):
+            return self.step
+        products = []
+        for lstm in self.lstms:
+            w_ih, w_hh, b_ih, b_hh = lstm.parameters()
+            products.append(packed_linear(torch.cat([w_ih, w_hh], 1), b_ih + b_hh))
+
+        def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            (h, c, z), below = state, self.embedding(self._fed(tokens))
+            hs, cs = [], []
+            for i, product in enumerate(products):
+                parts = [below, z, h[:, i]] if self.z_to_input and not i else [below, h[:, i]]
+                gates = product(torch.cat(parts, -1))
+                enter, forget, _, leave = gates.sigmoid().chunk(4, -1)
+                cs.append(forget * c[:, i] + enter * tanh(gates.chunk(4, -1)[2]))
+                below = leave * tanh(cs[-1])
+                hs.append(below)
+            return below, (torch.stack(hs, 1), torch.stack(cs, 1), z)
+
+        return step
+
+    def _fed(self, tokens: Tensor) -> Tensor:
+        """What the network reads in place of the words."""
+        return tokens
+
     def _run(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         h, c, z = state
-        inputs = self.dropout(self.embedding_dropout(self.embedding, tokens))
+        inputs = self.dropout(self.embedding_dropout(self.embedding, self._fed(tokens)))
         if self.z_to_input:
             inputs = torch.cat([inputs, z[:, None].expand(-1, tokens.shape[1], -1)], -1)
         last = []
