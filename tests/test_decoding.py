@@ -281,8 +281,8 @@ def test_many_rows_are_decoded_as_few_are(method):
 @pytest.mark.parametrize("method", ["greedy", "sample", "beam"])
 def test_finished_rows_leave_the_batch(method, monkeypatch):
     model = one_model()
-    z, seen, step = codes(model, 12), [], model.decoder.stepper()
-    monkeypatch.setattr(model.decoder, "stepper", lambda: lambda t, s: seen.append(len(t)) or step(t, s))
+    z, seen, step = codes(model, 12), [], model.decoder.stepper(36)
+    monkeypatch.setattr(model.decoder, "stepper", lambda rows: lambda t, s: seen.append(len(t)) or step(t, s))
     x, _ = generate(model, z, Decoding(method, beam_size=3, max_length=20))
     lengths = np.array([len(row) - 1 for row in sentences(x)])
     assert len(set(lengths)) > 2

@@ -64,7 +64,7 @@ def _one_by_one(
     x = torch.full((len(z), decoding.max_length + 1), PAD, device=z.device)
     x[:, 0] = BOS
     log_prob = torch.zeros(len(z), device=z.device)
-    step, logits = decoder.stepper(), likelihood.stepwise_logits(BLOCK)
+    step, logits = decoder.stepper(len(z)), likelihood.stepwise_logits(len(z), BLOCK)
     rows, tokens, state = torch.arange(len(z), device=z.device), x[:, 0], decoder.start(z)
     for t in range(1, decoding.max_length + 1):
         hidden, state = step(tokens, state)
@@ -161,7 +161,8 @@ def _beam(
     x = torch.full((n, 1, length), PAD, device=z.device)  # one hypothesis at first: BOS
     x[:, :, 0] = BOS
     scores = torch.zeros(n, 1, device=z.device)
-    step, logits, state = decoder.stepper(), likelihood.stepwise_logits(BLOCK), decoder.start(z)
+    step, logits = decoder.stepper(n * k), likelihood.stepwise_logits(n * k, BLOCK)
+    state = decoder.start(z)
     for t in range(1, length):
         ended = (x[:, :, t - 1] == EOS) | (x[:, :, t - 1] == PAD)
         hidden, state = step(x[:, :, t - 1].flatten(), state)

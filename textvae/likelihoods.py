@@ -90,18 +90,18 @@ class Categorical(Likelihood):
         """hidden [N, H] to unnormalised log-probabilities of the next word [N, V], for generation."""
         return F.linear(self.projection(hidden), self.weight, self.bias).float()
 
-    def stepwise_logits(self, multiple: int) -> Callable[[Tensor], Tensor]:
-        """``logits``, for many calls without gradient while the weights stay as they are.
+    def stepwise_logits(self, rows: int, multiple: int) -> Callable[[Tensor], Tensor]:
+        """``logits``, for many calls without gradient of up to so many rows while the weights stay as they are.
 
-        Where the weight is copied for that, the copy has words of probability 0 at its end, so that their number is
-        a ``multiple``.
+        Where the weight is copied for that, which a single row does not pay for, the copy has words of probability 0
+        at its end, so that their number is a ``multiple``.
         """
         if not packs(self.weight):
             return self.logits
-        missing = -len(self.bias) % multiple
-        product = packed_linear(
-            F.pad(self.weight, (0, 0, 0, missing)), F.pad(self.bias, (0, missing), value=-torch.inf)
-        )
+        missing = -len(self.bias) % multiple if rows > 1 else 0
+        weight: Tensor = F.pad(self.weight, (0, 0, 0, missing)) if missing else self.weight
+        bias = F.pad(self.bias, (0, missing), value=-torch.inf) if missing else self.bias
+        product = packed_linear(weight, bias, rows)
         return lambda hidden: product(self.projection(hidden))
 
     def units(self, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-READS = 1024  # between two mappings of the files: each read may map 128 KB, which count as memory of this process
+READS = 768  # between two mappings of the files: each read may map 128 KB, which count as memory of this process
 
 
 class ArrowExamples:

@@ -58,7 +58,7 @@ def test_step_unrolled_equals_forward(name, options):
         whole = decoder(z, x)
         assert whole.shape == (len(x), x.shape[1] - 1, decoder.hidden_size)
         with torch.no_grad():
-            for step in (decoder.step, decoder.stepper()):
+            for step in (decoder.step, decoder.stepper(1), decoder.stepper(len(x))):
                 state, steps = decoder.start(z), []
                 for t in range(x.shape[1] - 1):
                     hidden, state = step(x[:, t], state)

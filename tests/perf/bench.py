@@ -1,4 +1,4 @@
-"""`make bench`: training, generation and start-up, ours beside the baseline in one run, in CPU-seconds.
+"""`make bench`: training, generation, encoding and start-up beside a textbook loop and the machine's own ceiling.
 
 Run with OMP_WAIT_POLICY=PASSIVE, or threads that wait for work count as working.
 """
@@ -10,13 +10,17 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from tests.perf.textbook import TextbookVAE
 from textvae import Decoding, TextVAE
@@ -24,10 +28,28 @@ from textvae.assembly import build_objective
 from textvae.batching import Batch, Batches
 from textvae.codecs.words import WordCodec
 from textvae.devices import autocast, resolve
+from textvae.latent.means import BATCH, Means
+from textvae.layers import packed_linear
 from textvae.model_folder import SHIPPED
 from textvae.recipes import load_recipe
 
-VOCABULARY = 10_000
+VOCABULARY, EMBEDDING, HIDDEN, LATENT = 10_000, 256, 512, 32
+WORDS = 22  # of each sentence that is written
+ENCODER, DECODER, OUTPUT = (  # multiply-adds a word
+    4 * HIDDEN * (EMBEDDING + HIDDEN),
+    4 * HIDDEN * (EMBEDDING + LATENT + HIDDEN),
+    HIDDEN * (VOCABULARY + 4),
+)
+TRAINING = 2 * 3 * (ENCODER + DECODER + OUTPUT)  # FLOP a word, of one forward and two backward products
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; ``ceiling`` is what the matrix products alone would allow on this machine."""
+
+    name: str
+    measured: float
+    ceiling: float | None = None
 
 
 class Sentences:
@@ -48,77 +70,158 @@ class Sentences:
         return self.rows[index]
 
 
-def cpu_seconds(work: Callable[[], object]) -> float:
-    start = time.process_time()
+def seconds(device: torch.device, work: Callable[[], object]) -> float:
+    """CPU-seconds of some work, or seconds by the clock where a GPU does it."""
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    wait()
+    start = clock()
     work()
-    return time.process_time() - start
+    wait()
+    return clock() - start
 
 
-def training(steps: int) -> dict[str, float]:
-    """Tokens per CPU-second of the textbook loop and of ours, at one architecture and batch 32, in turns."""
+def matrix_rate(device: torch.device, dtype: torch.dtype, rows: int, inputs: int, outputs: int) -> float:
+    """FLOP a second of x wᵀ at these sizes, by the quicker of torch's product and oneDNN's; the best of eight."""
+    x, w = (torch.randn(n, inputs, device=device).to(dtype) for n in (rows, outputs))
+    products = [partial(F.linear, x, w), partial(packed_linear(w, torch.zeros(outputs, device=device), rows), x)]
+    if dtype != torch.float32:
+        products.pop()
+    best = min(seconds(device, product) for product in products for _ in range(8))
+    return 2 * rows * inputs * outputs / best
+
+
+def model() -> tuple[TextVAE, WordCodec]:
+    """The sentence VAE of 256/512/32, its output weights of its own, without dropout."""
     codec = WordCodec([f"w{i}" for i in range(VOCABULARY)])
     settings = load_recipe("sentences/ptb").override(
         {"model.likelihood.tied": False, "model.encoder.dropout": 0.0, "model.decoder.dropout": 0.0}
     )
-    train = resolve(settings.train)
-    settings = settings.model_copy(update={"train": train})
-    vae, objective = TextVAE.new(settings, codec), build_objective(settings.objective)
-    ours = torch.optim.AdamW(vae.model.parameters(), fused=True)
-    textbook = TextbookVAE(VOCABULARY + 4)
-    theirs = torch.optim.Adam(textbook.parameters())
-    sentences = Sentences(200 * 32)
-    bucketed = cycle(list(Batches(sentences, codec.collate, 32).epoch()))
-    rows = np.random.default_rng(1).permutation(len(sentences))
-    shuffled = cycle([Batch(codec.collate([sentences[i] for i in rows[k : k + 32]])) for k in range(0, len(rows), 32)])
+    return TextVAE.new(settings, codec), codec
 
-    def our_step(batch: Batch) -> None:
-        ours.zero_grad()
-        with autocast(torch.device("cpu"), train.precision):
+
+Step = Callable[[Batch], None]
+
+
+def our_step(vae: TextVAE, device: torch.device, precision: str) -> Step:
+    """A step as the trainer takes it."""
+    vae.model.to(device)
+    objective = build_objective(vae.settings.objective).to(device)
+    optimizer = torch.optim.AdamW(vae.model.parameters(), fused=True)
+
+    def step(batch: Batch) -> None:
+        optimizer.zero_grad()
+        with autocast(device, precision):
             terms = objective(vae.model, batch, 0.5)
         terms.loss.backward()
         torch.nn.utils.clip_grad_norm_(vae.model.parameters(), 5.0)
-        ours.step()
+        optimizer.step()
 
-    def their_step(batch: Batch) -> None:
-        theirs.zero_grad()
+    return step
+
+
+def textbook_step(device: torch.device) -> Step:
+    """A step of the loop that a textbook has."""
+    textbook = TextbookVAE(VOCABULARY + 4).to(device)
+    optimizer = torch.optim.Adam(textbook.parameters())
+
+    def step(batch: Batch) -> None:
+        optimizer.zero_grad()
         textbook.loss(batch.x).backward()
         torch.nn.utils.clip_grad_norm_(textbook.parameters(), 5.0)
-        theirs.step()
+        optimizer.step()
 
-    rates: dict[str, list[float]] = {"textbook": [], "ours": []}
-    for turn in range(5):  # turns, so that a busy machine slows both alike
-        for name, step, source in (("textbook", their_step, shuffled), ("ours", our_step, bucketed)):
-            batches = list(islice(source, steps))
-            tokens = sum(int((b.x[:, 1:] != 0).sum()) for b in batches)
-            seconds = cpu_seconds(lambda step=step, batches=batches: [step(b) for b in batches])
-            if turn:  # the first turn warms up
-                rates[name].append(tokens / seconds)
-    result = {f"training, {name}, tokens/CPU-s": statistics.median(values) for name, values in rates.items()}
-    result["training, ratio"] = statistics.median(a / b for a, b in zip(rates["ours"], rates["textbook"]))
-    return result
+    return step
 
 
-def generation() -> dict[str, float]:
-    """Words per CPU-second of greedy, sampled and beam decoding, at the same size with random weights."""
-    codec = WordCodec([f"w{i}" for i in range(VOCABULARY)])
-    vae = TextVAE.new(load_recipe("sentences/ptb").override({"model.likelihood.tied": False}), codec)
+def training(device: torch.device, steps: int, batch: int = 32) -> list[Row]:
+    """Words a second of the textbook loop, the same on sorted sentences, and ours, in turns with the machine's own."""
+    vae, codec = model()
+    precision = resolve(vae.settings.train.model_copy(update={"device": device.type})).precision
+    sentences = Sentences(200 * batch)
+    order = np.random.default_rng(1).permutation(len(sentences))
+    shuffled = [Batch(codec.collate([sentences[i] for i in rows])) for rows in order.reshape(-1, batch)]
+    bucketed = list(Batches(sentences, codec.collate, batch).epoch())
+    textbook = textbook_step(device)
+    runs = {
+        "textbook loop": (textbook, cycle(shuffled)),
+        "textbook loop, sorted by length": (textbook, cycle(bucketed)),
+        "ours": (our_step(vae, device, precision), cycle(bucketed)),
+    }
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    rates: dict[str, list[float]] = {name: [] for name in (*runs, "ceiling")}
+    for _ in range(5):  # turns, so that a busy machine slows all alike
+        for name, (step, source) in runs.items():
+            batches = [b.to(device) for b in islice(source, steps)]
+            words = sum(int((b.x[:, 1:] != 0).sum()) for b in batches)
+            taken = seconds(device, partial(lambda step, batches: [step(b) for b in batches], step, batches))
+            rates[name].append(words / taken)
+        rates["ceiling"].append(matrix_rate(device, dtype, 20 * batch, HIDDEN, VOCABULARY + 4) / TRAINING)
+    middle = {name: statistics.median(values[1:]) for name, values in rates.items()}  # the first turn warms up
+    at = f"training, {device.type}, batch {batch}"
+    ceilings = dict.fromkeys(runs, middle["ceiling"])
+    ceilings |= {
+        name: matrix_rate(device, torch.float32, 20 * batch, HIDDEN, VOCABULARY + 4) / TRAINING
+        for name in list(runs)[:2]
+    }
+    rows = [Row(f"{at}, {name}, {unit(device)}", middle[name], ceilings[name]) for name in runs]
+    for name in list(runs)[:2]:
+        pairs = zip(rates["ours"][1:], rates[name][1:])
+        rows.append(Row(f"{at}, ours / {name}", statistics.median(a / b for a, b in pairs)))
+    return rows
+
+
+def unit(device: torch.device) -> str:
+    """What words are counted by."""
+    return "tokens/CPU-s" if device.type == "cpu" else "tokens/s"
+
+
+def generation(device: torch.device) -> list[Row]:
+    """Words a second of greedy, sampled and beam decoding, with random weights, and of their products alone."""
+    vae, _ = model()
+    vae.model.to(device)
     cases = [("greedy", 1), ("greedy", 256), ("sample", 1), ("sample", 256), ("beam", 1), ("beam", 64)]
     rates: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
+    bounds: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
     for turn in range(5):
         for method, n in cases:
-            z, decoding = torch.randn(n, 32), Decoding(method, max_length=22)  # type: ignore[arg-type]
+            z, decoding = torch.randn(n, LATENT, device=device), Decoding(method, max_length=WORDS)  # type: ignore[arg-type]
             times = 1 if n > 1 else 5
-            seconds = cpu_seconds(lambda z=z, d=decoding, k=times: [vae.write(z, d) for _ in range(k)])
+            taken = seconds(device, partial(lambda k, *what: [vae.write(*what) for _ in range(k)], times, z, decoding))
+            rows = n * decoding.beam_size if method == "beam" else n
+            shapes = [(EMBEDDING + LATENT + HIDDEN, 4 * HIDDEN), (HIDDEN, VOCABULARY + 4)]
+            least = sum(2 * rows * i * o / matrix_rate(device, torch.float32, rows, i, o) for i, o in shapes)
             if turn:  # the first turn warms up
-                rates[method, n].append(times * n * 22 / seconds)
+                rates[method, n].append(times * n * WORDS / taken)
+                bounds[method, n].append(n / least)
     best = {case: max(values) for case, values in rates.items()}
-    result = {f"{method}, batch {n}, tokens/CPU-s": rate for (method, n), rate in best.items()}
-    result["sample, 256 together / one at a time"] = best["sample", 256] / best["sample", 1]
-    result["greedy 256 / beam 64, rate"] = best["greedy", 256] / best["beam", 64]
-    return result
+    rows_ = [
+        Row(f"{method}, {device.type}, batch {n}, {unit(device)}", rate, max(bounds[method, n]))
+        for (method, n), rate in best.items()
+    ]
+    together = Row(f"sample, {device.type}, 256 together / one at a time", best["sample", 256] / best["sample", 1])
+    return [*rows_, together, Row(f"greedy 256 / beam 64, {device.type}, rate", best["greedy", 256] / best["beam", 64])]
 
 
-def starting() -> dict[str, float]:
+def encoding(device: torch.device) -> list[Row]:
+    """Texts a second, from str to posterior means, as ``textvae encode`` makes them; and the products alone."""
+    vae, codec = model()
+    vae.model.to(device)
+    texts = [" ".join(f"w{i - 4}" for i in row[1:-1]) for row in Sentences(4096).rows]
+    words = statistics.mean([len(row) for row in codec.encode(texts)])
+    rows = []
+    for precision, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        means, taken, rate = Means(vae, precision), [], []
+        for _ in range(4):
+            taken.append(seconds(device, partial(means, texts)))
+            rate.append(matrix_rate(device, dtype, BATCH, EMBEDDING + HIDDEN, 4 * HIDDEN))
+        ceiling = max(rate) / (2 * ENCODER * words)
+        name = f"encode, {device.type}, {precision}, {unit(device).replace('tokens', 'sentences')}"
+        rows.append(Row(name, len(texts) / min(taken[1:]), ceiling))
+    return rows
+
+
+def starting() -> list[Row]:
     """Seconds of a cold command, beside those of ``import torch``; the best of five, in turns."""
     commands = {
         "python -c 'import torch'": [sys.executable, "-c", "import torch"],
@@ -133,59 +236,128 @@ def starting() -> dict[str, float]:
             start = time.perf_counter()
             subprocess.run(command, check=True, capture_output=True, env=environment)
             best[name] = min(best[name], time.perf_counter() - start)
-    result = {f"{name}, s": seconds for name, seconds in best.items()}
-    torch_alone = best["python -c 'import torch'"]
-    return result | {
-        "textvae interpolate, after torch's import, s": best["textvae interpolate"] - torch_alone,
-        "textvae sample, sentences/s after torch's import": 1000 / (best["textvae sample -n 1000"] - torch_alone),
-    }
+    alone = best["python -c 'import torch'"]
+    return [
+        *(Row(f"{name}, s", taken) for name, taken in best.items()),
+        Row("textvae interpolate, after torch's import, s", best["textvae interpolate"] - alone),
+        Row("textvae sample, sentences/s after torch's import", 1000 / (best["textvae sample -n 1000"] - alone)),
+    ]
+
+
+def processes(steps: int = 60) -> list[Row]:
+    """Words a second, by the clock and by the CPUs, of one and of two gloo processes with the same batch of 128."""
+    rows = []
+    for n in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder) / "run"
+            launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n), "-m", "textvae_cli"]
+            train = ["train", "toy:20000", "--recipe", "sentences/ptb", "--set", "codec.vocab_size=2000"]
+            plan = ["--batch-size", "128", "--steps", str(steps), "--device", "cpu", "--threads", "1"]
+            subprocess.run([sys.executable, *launch, *train, *plan, "--out", str(run)], check=True, capture_output=True)
+            records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        for key in ("tokens_per_second", "tokens_per_cpu_second"):
+            values = [record[key] for record in records if key in record][1:]  # the first record warms up
+            rows.append(Row(f"{n} process(es), batch 128, {key.replace('_', ' ')}", statistics.median(values)))
+    return rows
+
+
+def profile(steps: int) -> str:
+    """Where the time of a training step on a CPU goes, by operation."""
+    vae, codec = model()
+    device = torch.device("cpu")
+    step = our_step(vae, device, resolve(vae.settings.train.model_copy(update={"device": "cpu"})).precision)
+    batches = list(islice(Batches(Sentences(steps * 32), codec.collate, 32).epoch(), steps))
+    step(batches[0])
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        for batch in batches:
+            step(batch)
+    return seen.key_averages().table(sort_by="self_cpu_time_total", row_limit=30, max_name_column_width=45)
 
 
 def machine() -> str:
     """The machine, in words."""
     with open("/proc/cpuinfo", encoding="utf-8") as file:
-        model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
-    return f"{model}, {torch.get_num_threads()} thread(s), torch {torch.__version__}"
+        name = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ", no GPU"
+    return f"{name}, {torch.get_num_threads()} thread(s), torch {torch.__version__}{gpu}"
 
 
 TARGETS = {  # of the project, at the same sizes
-    "training, ratio": "3",
-    "greedy, batch 1, tokens/CPU-s": "1,000",
-    "greedy, batch 256, tokens/CPU-s": "18,000",
-    "sample, batch 256, tokens/CPU-s": "15,000",
-    "beam, batch 64, tokens/CPU-s": "3,000",
+    "training, cpu, batch 32, ours, tokens/CPU-s": "6,500",
+    "training, cpu, batch 32, ours / textbook loop": "3",
+    "training, cuda, batch 32, ours / textbook loop": "10",
+    "greedy, cpu, batch 1, tokens/CPU-s": "1,000",
+    "greedy, cpu, batch 256, tokens/CPU-s": "18,000",
+    "sample, cpu, batch 256, tokens/CPU-s": "15,000",
+    "sample, cpu, 256 together / one at a time": "10",
+    "beam, cpu, batch 64, tokens/CPU-s": "3,000",
+    "greedy 256 / beam 64, cpu, rate": "at most 6",
     "textvae --help, s": "0.3",
     "textvae interpolate, after torch's import, s": "1",
 }
 OTHERS = {  # measured in public implementations, on another machine
-    "training, ours, tokens/CPU-s": "2,113",
-    "greedy, batch 1, tokens/CPU-s": "636",
-    "greedy, batch 256, tokens/CPU-s": "5,827",
-    "sample, batch 256, tokens/CPU-s": "1,003",
-    "beam, batch 64, tokens/CPU-s": "148",
+    "training, cpu, batch 32, ours, tokens/CPU-s": "2,113",
+    "greedy, cpu, batch 1, tokens/CPU-s": "636",
+    "greedy, cpu, batch 256, tokens/CPU-s": "5,827",
+    "sample, cpu, batch 256, tokens/CPU-s": "1,003",
+    "beam, cpu, batch 64, tokens/CPU-s": "148",
 }
 
 
-def page(results: dict[str, float]) -> str:
+def cells(row: Row) -> list[str]:
+    """What stands in a line of the table."""
+    ceiling = "" if row.ceiling is None else number(row.ceiling)
+    share = "" if row.ceiling is None else f"{row.measured / row.ceiling:.0%}"
+    return [row.name, number(row.measured), ceiling, share, TARGETS.get(row.name, ""), OTHERS.get(row.name, "")]
+
+
+def number(value: float) -> str:
+    """With two decimals where it is small."""
+    return f"{value:,.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def page(rows: list[Row]) -> str:
     """The results as a Markdown page."""
-    lines = [
-        f"| {name} | {value:,.2f} | {TARGETS.get(name, '')} | {OTHERS.get(name, '')} |"
-        if value < 100
-        else f"| {name} | {value:,.0f} | {TARGETS.get(name, '')} | {OTHERS.get(name, '')} |"
-        for name, value in results.items()
-    ]
-    return "\n".join(["# Speed", "", ABOUT.format(machine=machine()), "", HEADING, "|---|---|---|---|", *lines, ""])
+    lines = ["| " + " | ".join(cells(row)) + " |" for row in rows]
+    return "\n".join(
+        ["# Speed", "", ABOUT.format(machine=machine()), "", HEADING, "|---|---|---|---|---|---|", *lines, ""]
+    )
 
 
-HEADING = "| | measured | target | best public implementation |"
+HEADING = "| | measured | ceiling | share | target | best public implementation |"
 ABOUT = """\
 Written by `make bench` on {machine}.
 
 Sentence VAE at embedding 256, LSTM 512, z 32 and 10,000 words, on made-up sentences with the lengths of Penn
-Treebank's. The textbook loop (float32, packed sequences, one softmax over all words, batch 32, shuffled and padded to
-the longest sentence) runs in turns with ours (bf16 where it is faster, length buckets, chunked softmax; the same sizes
-and batch): a good part of the ratio is padding that is not computed. CPU-seconds of one thread. Public implementations
-were measured on another machine, beam search one sentence at a time: they say how far, not how much."""
+Treebank's. CPU-seconds of one thread; on a GPU, where there is one, seconds by the clock. Three loops run in turns at
+the same sizes and batch: the *textbook loop* (float32, packed sequences, one softmax over all words, shuffled and
+padded to the longest sentence), the same on sentences of like length, which leaves out most of the padding, and ours
+(bf16 where it is faster, length buckets, a softmax made once for both passes).
+
+The *ceiling* is what the machine's matrix products would allow if nothing else took time. In training and encoding:
+the rate of a product, measured in the same run and in the precision of the loop, over the FLOP that a word needs
+({flop:.0f} MFLOP in training, padding not counted). In generation: the time of a step's two products at that many rows,
+in float32, since a text and its log-probability are to be exact; at batch 1 that is the time to read the weights.
+`python -m tests.perf.bench --profile` prints where a training step's time goes.
+
+Public implementations were measured on another machine, beam search one sentence at a time: they say how far, not how
+much.""".replace("{flop:.0f}", f"{TRAINING / 1e6:.0f}")
+
+
+def results(steps: int) -> Iterator[Row]:
+    """All there is to measure here."""
+    cpu = torch.device("cpu")
+    yield from training(cpu, steps)
+    yield from training(cpu, max(1, steps // 2), batch=64)
+    yield from generation(cpu)
+    yield from encoding(cpu)
+    if torch.cuda.is_available():
+        gpu = torch.device("cuda")
+        yield from training(gpu, steps)
+        yield from training(gpu, steps, batch=512)
+        yield from generation(gpu)
+        yield from encoding(gpu)
+    yield from starting()
 
 
 def main() -> None:
@@ -194,19 +366,27 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--page", type=Path, help="write a Markdown page, too")
+    parser.add_argument("--profile", action="store_true", help="print the operations of a training step instead")
+    parser.add_argument("--processes", action="store_true", help="measure one and two training processes instead")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if os.environ.get("OMP_WAIT_POLICY") != "PASSIVE":
         print("OMP_WAIT_POLICY is not PASSIVE: CPU-seconds will count waiting threads.", file=sys.stderr)
-    results = {**training(arguments.steps), **generation(), **starting()}
+    if arguments.profile:
+        print(profile(arguments.steps))
+        return
+    if not torch.cuda.is_available():
+        print("There is no GPU here: its rows are left out.", file=sys.stderr)
+    rows = processes() if arguments.processes else list(results(arguments.steps))
     if arguments.page:
-        arguments.page.write_text(page(results), encoding="utf-8")
+        arguments.page.write_text(page(rows), encoding="utf-8")
     if arguments.json:
-        print(json.dumps({"machine": machine(), **results}))
+        print(json.dumps({"machine": machine(), "rows": [asdict(row) for row in rows]}))
         return
     print(machine())
-    for name, value in results.items():
-        print(f"{name:50s} {value:>10,.2f}" if value < 100 else f"{name:50s} {value:>10,.0f}")
+    for row in rows:
+        name, measured, ceiling, share, *_ = cells(row)
+        print(f"{name:62s} {measured:>10s} {ceiling:>10s} {share:>5s}")
 
 
 if __name__ == "__main__":

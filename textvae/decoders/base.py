@@ -44,6 +44,6 @@ class AutoregressiveDecoder(Decoder):
     def step(self, tokens: Tensor, state: State) -> tuple[Tensor, State]:
         """The last words, tokens [N], and the state to hidden [N, H] and the next state."""
 
-    def stepper(self) -> Step:
-        """``step``, for many calls without gradient while the weights stay as they are."""
+    def stepper(self, rows: int) -> Step:
+        """``step``, for many calls without gradient of up to so many rows while the weights stay as they are."""
         return self.step

@@ -68,14 +68,14 @@ class LSTMDecoder(AutoregressiveDecoder):
         hidden, state = self._run(tokens[:, None], state)
         return hidden[:, 0], state
 
-    def stepper(self) -> Step:
-        """``step``, with the weights laid out once for all words."""
-        if self.training or not packs(self.embedding.weight):
+    def stepper(self, rows: int) -> Step:
+        """``step``, with the weights laid out once for all words where there are rows enough."""
+        if rows == 1 or self.training or not packs(self.embedding.weight):
             return self.step
         products = []
         for lstm in self.lstms:
             w_ih, w_hh, b_ih, b_hh = lstm.parameters()
-            products.append(packed_linear(torch.cat([w_ih, w_hh], 1), b_ih + b_hh))
+            products.append(packed_linear(torch.cat([w_ih, w_hh], 1), b_ih + b_hh, rows))
 
         def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             (h, c, z), below = state, self.embedding(self._fed(tokens))
