@@ -14,8 +14,8 @@ import torch
 
 from textvae.assembly import build_objective, fit_codec
 from textvae.batching import Batch, Batches
+from textvae.captioned import Captioned
 from textvae.codecs import CODECS
-from textvae.codecs.captions import Captioned
 from textvae.corruptions import CORRUPTIONS
 from textvae.decoders import DECODERS
 from textvae.encoders import ENCODERS

@@ -11,6 +11,7 @@ from torch import Tensor
 from textvae import model_folder
 from textvae.assembly import build_model
 from textvae.autoencoder import Autoencoder
+from textvae.captioned import Captioned
 from textvae.codecs import Codec
 from textvae.decoding import Decoding, generate
 from textvae.errors import RequestError
@@ -168,7 +169,7 @@ class TextVAE:
 
 
 def _single(raw: Any) -> bool:
-    return isinstance(raw, str) or (hasattr(raw, "ndim") and raw.ndim == 3)
+    return isinstance(raw, str | Captioned) or (hasattr(raw, "ndim") and raw.ndim == 3)
 
 
 def _pieces(n: int, size: int) -> list[int]:

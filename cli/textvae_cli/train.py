@@ -13,7 +13,10 @@ from textvae.errors import RequestError
 from textvae_cli import console, loading, options
 from textvae_cli.signals import Stopping
 
-PICTURES = "digits"  # what a recipe of pictures is trained on, if nothing is named
+OURS = {  # what a codec of pictures is fitted to, if no corpus is named
+    "pixels": ("digits", "digits, which come with scikit-learn"),
+    "captions": ("captioned-shapes", "captioned-shapes, which are made up"),
+}
 
 if TYPE_CHECKING:
     from textvae.run_folder import RunFolder
@@ -117,9 +120,9 @@ def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list
         session.check_place(out)
     if settings.corpus.source == "-" and distributed.size() > 1:
         raise RequestError("Every process reads the corpus, and standard input goes to one: put the lines in a file.")
-    if not settings.corpus.source and settings.codec.name == "pixels":
-        settings.corpus.source = PICTURES
-        console.say(f"corpus: {PICTURES}, which come with scikit-learn; name a FOLDER to train on your own pictures")
+    if not settings.corpus.source and settings.codec.name in OURS:
+        settings.corpus.source, what = OURS[settings.codec.name]
+        console.say(f"corpus: {what}; name a FOLDER to train on your own pictures")
     settings.train = resolve(settings.train)
     with waiting(f"reading {settings.corpus.source}"):
         corpus = session.read_corpus(settings.corpus)

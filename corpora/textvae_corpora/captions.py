@@ -15,7 +15,7 @@ from textvae_corpora.decode import line_batches
 if TYPE_CHECKING:
     import numpy as np
 
-    from textvae.codecs.captions import Captioned
+    from textvae.captioned import Captioned
 
 NAMES = ("captions.tsv", "captions.csv", "captions.jsonl")
 FILE = ("file", "file_name", "filename", "image", "picture")
@@ -68,7 +68,7 @@ def pairs(
     labels: np.ndarray | None = None,
 ) -> tuple[list[Captioned], np.ndarray | None]:
     """The pictures that have a caption, with all of theirs, and their labels [N]; RequestError if none has."""
-    from textvae.codecs.captions import Captioned
+    from textvae.captioned import Captioned
 
     said = captions or ()
     rows = [i for i, each in enumerate(said) if each]

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from torch import Tensor
 
+from textvae.captioned import Captioned
 from textvae.codecs.base import EOS, Codec
 from textvae.codecs.pixels import PixelCodec
 from textvae.codecs.sentencepiece import SentencePieceCodec
@@ -21,13 +22,6 @@ CODECS: dict[Words, type[SentencePieceCodec] | type[WordCodec]] = {
     "sentencepiece": SentencePieceCodec,
     "words": WordCodec,
 }
-
-
-class Captioned(NamedTuple):
-    """A picture uint8 [C, H, W], and all that is said of it, the first caption first."""
-
-    picture: np.ndarray
-    captions: Sequence[str]
 
 
 class CaptionCodec(Codec):

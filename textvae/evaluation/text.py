@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from textvae.batching import Batches, ListExamples
-from textvae.codecs.captions import Captioned
+from textvae.captioned import Captioned
 from textvae.codecs.tokens import TokenCodec
 from textvae.codecs.words import WordCodec
 from textvae.decoding import Decoding
