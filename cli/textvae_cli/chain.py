@@ -72,7 +72,7 @@ def chain(
         "autocorrelation": [round(value, 6) for value in found.autocorrelation.tolist()],
         "autocorrelation_time": found.time,
         "independent_draws": found.draws,
-        **_classes(vae, name, measured),
+        **_nearest(vae, name, measured),
     }
     if as_json:
         console.document({"model": name, "out": out and str(out), **facts})
@@ -95,6 +95,8 @@ def _show(first: "list[np.ndarray]", drawn: "np.ndarray", out: Any, quiet: bool)
     """Rows of the beginning and of steps that are evenly spread, if they are many."""
     import numpy as np
 
+    if quiet and out is None:
+        return
     steps = len(drawn)
     room = min(steps, pictures.beside(COLUMNS + 1, out) - 1)
     kept = np.unique(np.linspace(0, steps - 1, room).round().astype(int))
@@ -104,8 +106,8 @@ def _show(first: "list[np.ndarray]", drawn: "np.ndarray", out: Any, quiet: bool)
     pictures.show(rows, out, quiet)
 
 
-def _classes(vae: "TextVAE", name: str, drawn: "np.ndarray") -> dict[str, Any]:
-    """The class of the training picture nearest to each one [T, N, C, H, W], and how soon it changes."""
+def _nearest(vae: "TextVAE", name: str, drawn: "np.ndarray") -> dict[str, Any]:
+    """How near pictures [T, N, C, H, W] are to training pictures, and how soon the class of the nearest changes."""
     import torch
 
     from textvae.evaluation.mixing import steps_to_change, steps_to_change_of_draws
@@ -115,16 +117,17 @@ def _classes(vae: "TextVAE", name: str, drawn: "np.ndarray") -> dict[str, Any]:
 
     try:
         corpus = trained_on(vae, name)
+        with waiting("looking for the nearest training pictures"):
+            found = nearest(drawn.reshape(-1, *drawn.shape[2:]), corpus.train)
     except RequestError as error:
-        console.say(f"note: classes are left out. {error}")
+        console.say(f"note: distances and classes are left out. {error}")
         return {}
+    facts: dict[str, Any] = {"distance": found.summary()["distance"]}
     if corpus.train_labels is None:
-        return {}
+        return facts
     labels = torch.as_tensor(corpus.train_labels)
-    with waiting("looking for the nearest training pictures"):
-        rows = nearest(drawn.reshape(-1, *drawn.shape[2:]), corpus.train).rows[:, 0]
-    near = labels[rows].view(len(drawn), -1)
-    return {
+    near = labels[found.rows[:, 0]].view(len(drawn), -1)
+    return facts | {
         "labels": [[corpus.labels[i] if i >= 0 else None for i in row] for row in near.T.tolist()],
         "steps_to_another_class": steps_to_change(near),
         "steps_of_independent_draws": steps_to_change_of_draws(labels[labels >= 0]),
@@ -140,6 +143,9 @@ def _explained(facts: dict[str, Any]) -> list[tuple[str, str, str]]:
             rows.append((f"autocorrelation_{lag}", f"{rho[lag]:.3f}", f"of pictures {lag} step{'s' * (lag > 1)} apart"))
     rows.append(("autocorrelation_time", f"{facts['autocorrelation_time']:.1f}", "steps; 1 of independent draws"))
     rows.append(("independent_draws", f"{facts['independent_draws']:.1f}", "that say as much as all the steps"))
+    if "distance" in facts:
+        what = "to the nearest training picture, √Σ(x − y)² of pixels in [0, 1], the median"
+        rows.append(("distance", f"{facts['distance']:.2f}", what))
     if "labels" in facts:
         usual = facts["steps_of_independent_draws"]
         what = f"until the nearest training picture is of another class; of independent draws {usual:.2f}"

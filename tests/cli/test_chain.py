@@ -42,6 +42,7 @@ def test_a_chain_is_a_strip_and_its_mixing_is_told(textvae, denoiser, tmp_path):
     assert len(tree["autocorrelation"]) == 16 // 2 + 1
     assert tree["autocorrelation_time"] * tree["independent_draws"] == pytest.approx(3 * 16)
     assert [len(row) for row in tree["labels"]] == [16] * 3
+    assert 0 <= tree["distance"] < 2
     assert {label for row in tree["labels"] for label in row} <= {"black", "white"}
     changes = sum(a != b for row in tree["labels"] for a, b in pairwise(row))
     assert tree["steps_to_another_class"] == (3 * 15 / changes if changes else None)
@@ -75,8 +76,8 @@ def test_a_chain_without_noise_or_training_pictures(textvae, denoiser, pictures,
     done = textvae("chain", "--steps", 1, "-n", 1, "--model", "moved", "--out", "s.png", "--json")
     assert done.exit_code == 0, done.stderr
     assert "without noise on what it reads" in done.stderr
-    assert "classes are left out" in done.stderr
-    assert "labels" not in json.loads(done.stdout)
+    assert "distances and classes are left out" in done.stderr
+    assert not {"labels", "distance"} & json.loads(done.stdout).keys()
 
 
 @pytest.mark.parametrize(
