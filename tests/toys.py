@@ -5,6 +5,7 @@ Nothing here names a part: what is registered is found, shrunk and built, so tha
 
 import inspect
 import itertools
+import tempfile
 from functools import cache
 from typing import Any, Literal, get_args, get_origin
 
@@ -151,6 +152,8 @@ def settings_of(recipe: str, assignments: dict[str, Any] | None = None):
         tiny["model.latent_size"] = 3
     if settings.model.labels != "ignore":
         tiny["model.classes"] = ["a", "b"]
+    if settings.objective.options.get("features"):
+        tiny["objective.features"] = features_folder()
     names = {key: value for key, value in given.items() if key.endswith(".name")}
     settings = settings.override(names) if names else settings
     for slot, registry in SLOTS.items():
@@ -160,6 +163,14 @@ def settings_of(recipe: str, assignments: dict[str, Any] | None = None):
     tree = settings.override(tiny).to_dict()
     tree["codec"] = codec_part(settings.codec.name).model_dump()
     return type(settings).from_dict(tree).override(given)
+
+
+@cache
+def features_folder() -> str:
+    """The folder of an untrained tiny classifier of the pictures, for objectives that compare features."""
+    folder = tempfile.mkdtemp(prefix="textvae-test-") + "/classifier"
+    vae_of("images/conv_classifier").save_pretrained(folder)
+    return folder
 
 
 def vae_of(recipe: str, assignments: dict[str, Any] | None = None) -> TextVAE:

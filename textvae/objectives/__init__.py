@@ -21,6 +21,7 @@ OBJECTIVES: Registry[Objective] = Registry(
         "adversarial": "textvae.objectives.adversarial:Adversarial",
         "walkback": "textvae.objectives.walkback:Walkback",
         "noise2noise": "textvae.objectives.noise2noise:Noise2Noise",
+        "perceptual": "textvae.objectives.perceptual:Perceptual",
     },
 )
 
