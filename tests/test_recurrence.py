@@ -61,6 +61,14 @@ def test_without_first_states_they_are_zero():
     assert torch.equal(a, b)
 
 
+def test_cells_stay_in_float32_where_the_inputs_come_in_bf16():
+    lstm, x = nn.LSTM(16, recurrence.WIDE, batch_first=True), torch.randn(2, 4, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        (_, (_, a)), (_, (_, b)) = recurrence.run(lstm, x), recurrence.run(lstm, x.bfloat16())
+    assert a.dtype == b.dtype == torch.float32
+    assert torch.equal(a, b)
+
+
 def test_in_float32_and_without_gradients_it_is_torchs():
     lstm, x = nn.LSTM(3, recurrence.WIDE, batch_first=True), torch.randn(2, 4, 3)
     assert torch.equal(recurrence.run(lstm, x)[0], lstm(x)[0])

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from textvae.codecs.base import PAD
 from textvae.errors import RequestError
@@ -337,6 +338,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return nll
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """``grad`` [M] scales rows, so it is applied to what is small: H numbers a row instead of V."""
         hidden, weight, bias, targets, kept = ctx.saved_tensors

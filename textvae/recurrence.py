@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 Ends = tuple[Tensor, Tensor]
 WIDE = 512  # units: in narrower layers the calls from Python take longer than what they save
@@ -22,7 +23,7 @@ def run(
         w_ih, own, b_ih, b_hh = lstm.parameters()
         w_hh = own if recurrent is None else recurrent
         if w_hh.shape[1] >= WIDE and inputs.shape[1]:
-            zeros = inputs.new_zeros(len(inputs), w_hh.shape[1])
+            zeros = torch.zeros(len(inputs), w_hh.shape[1])
             h, c = (zeros, zeros) if ends is None else (end[0].float() for end in ends)
             weights = w_ih.to(dtype), w_hh.to(dtype), (b_ih + b_hh).to(dtype)
             with torch.autocast("cpu", enabled=False):
@@ -66,6 +67,7 @@ class _LSTM(torch.autograd.Function):
         return states[1:], cells[-1]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, d_states: Tensor, dc: Tensor) -> tuple[Tensor, ...]:
         """Back through time; d c comes along in ``dc``, d h in ``dh``."""
         x, w_ih, w_hh, gates, cells, squashed, states = ctx.saved_tensors
