@@ -102,7 +102,7 @@ DISENTANGLED = {
     for beta in (1, 4, 10)
 }
 BITS = 256
-SEARCH = {"hashing": Row(f"autoencoder, {BITS} bits", "semantic_hashing")}
+SEARCH = {"hashing": Row(f"autoencoder, {BITS} bits", "semantic_hashing", {"train.evaluate_every": 4460})}
 HASHES = {
     "pixels": "pixels, cosine",
     "hyperplanes": f"random hyperplanes, {BITS} bits (Charikar 2002)",
@@ -112,7 +112,7 @@ PLANE = {"model.latent_size": 2, "train.epochs": 12, "train.learning_rate": 2e-3
 SHOWN = {  # trained for their pictures
     "plane": Row("VAE", "vae", PLANE),
     "plane_ae": Row("autoencoder", "vae", PLANE | {"objective.name": "autoencoder"}),
-    "plane_kl": Row("VAE, β = 1,000", "vae", PLANE | {"objective.schedule.beta": 1000}),
+    "plane_kl": Row("VAE, β = 1,000", "vae", PLANE | {"objective.schedule": '{name = "constant", beta = 1000.0}'}),
     "conditional": Row("conditional VAE", "conditional_vae", SHORT | TEN),
 }
 ROWS = {**ERRORS, **BOUNDS, **SPARSE, **DISENTANGLED, **SEARCH, **SHOWN}
@@ -175,8 +175,10 @@ GALLERY = {
     "noise2noise": Picture("The same, never shown a clean picture", "noise2noise", f"{TWELVE} --noisy --seed 0"),
     "features_denoising": Picture("Weights of denoising units", "denoising", "plot features"),
     "features_plain": Picture("of units that were shown no noise", "plain", "plot features"),
-    "features_sparse": Picture("and of sparse ones (L1)", "sparse_l1", "plot features"),
-    "shapes": Picture("β-VAE of shapes: the two dimensions that matter most", "shapes_beta_4", "traverse --steps 9"),
+    "features_sparse": Picture("and of sparse ones (an activity of 0.05)", "sparse_kl", "plot features"),
+    "shapes": Picture(
+        "VAE of shapes (β = 1): the two dimensions that matter most", "shapes_beta_1", "traverse --steps 7"
+    ),
     "label_2": Picture("One style a place: label 2", "conditional", "sample -n 32 --seed 0 --label 2", "--grid"),
     "label_5": Picture("and, from the same codes, label 5", "conditional", "sample -n 32 --seed 0 --label 5", "--grid"),
 }
@@ -188,9 +190,9 @@ def draw_gallery(arguments: argparse.Namespace) -> None:
         place = arguments.out / picture.key
         if (place / "model").exists():
             textvae(*drawing(name, place))
+            if "plot codes" in picture.command:
+                smaller(PICTURES / f"{name}.png")
     draw_pretraining(arguments.out)
-    for file in PICTURES.glob("*.png"):
-        palette(file)
 
 
 def drawing(name: str, place: Path) -> list[str]:
@@ -199,13 +201,14 @@ def drawing(name: str, place: Path) -> list[str]:
     return [*picture.command.split(), "-m", str(place), picture.option, str(PICTURES / f"{name}.png")]
 
 
-def palette(file: Path) -> None:
-    """Write a picture of many colours again with 128 of them, which looks the same and takes a third of the room."""
+def smaller(file: Path) -> None:
+    """Write a plot again, 1,000 pixels wide and of 128 colours: an eighth of the bytes."""
     from PIL import Image
 
     with Image.open(file) as image:
-        if image.mode in ("RGB", "RGBA") and file.stat().st_size > 60_000:
-            image.convert("RGB").quantize(128).save(file, optimize=True)
+        plot = image.convert("RGB")
+    plot = plot.resize((1000, round(1000 * plot.height / plot.width)), Image.Resampling.LANCZOS)
+    plot.quantize(128, Image.Quantize.MAXCOVERAGE, kmeans=2).save(file, optimize=True)
 
 
 def draw_pretraining(out: Path) -> None:
@@ -467,7 +470,7 @@ def page() -> str:
         "Each is made by its command after the runs below; `python experiments/images.py --pictures` makes them all."
     ]
     if (PICTURES / "pretraining.png").exists():
-        text += ["", "Logistic units, pre-trained and from a random start: **pretraining**", ""]
+        text += ["", "Logistic units, pre-trained and from a random start:", ""]
         text += ["![pretraining](pictures/pretraining.png)"]
     for name, picture in GALLERY.items():
         if (PICTURES / f"{name}.png").exists():
