@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toys import attached, batch_of, codec_of, settings_of
-from textvae.batching import Batch
+from tests.toys import attached, batch_of, codec_of, objective_of, raw_of, settings_of
+from textvae.batching import Batch, Batches, ListExamples
 from textvae.errors import RequestError
 from textvae.labels import Condition
 from textvae.objectives import kl
+from textvae.run_folder import RunFolder
 from textvae.text_vae import TextVAE
+from textvae.trainer import Trainer
 
 
 def labelled_vae(recipe, labels, classes=("a", "b", "c"), **more):
@@ -28,11 +30,24 @@ def test_a_condition_is_a_one_hot_code_and_nothing_where_there_is_no_label():
     assert Condition(0)(v, y) is v
 
 
-def test_some_labels_are_hidden_in_training_and_none_later():
-    condition, y = Condition(2, hidden=0.5), torch.zeros(1000, dtype=torch.long)
-    v = torch.zeros(1000, 0)
-    assert 400 < condition.train()(v, y).sum() < 600
-    assert condition.eval()(v, y).sum() == 1000
+def test_some_labels_are_left_out_of_a_training_step():
+    y = torch.zeros(1000, dtype=torch.long)
+    kept = Condition(2, hidden=0.5).left_out(y)
+    assert 400 < (kept == 0).sum() < 600
+    assert ((kept == 0) | (kept == -1)).all()
+    assert Condition(2, hidden=0.0).left_out(y) is Condition(0).left_out(y) is y
+    assert Condition(2).left_out(None) is None
+
+
+def test_encoder_and_decoder_are_told_the_same_labels(tmp_path):
+    vae = labelled_vae("images/vae", "condition")
+    vae.model.condition.hidden = 0.5
+    examples = ListExamples(vae.codec.encode(raw_of("pixels")[:16]), np.arange(16) % 3)
+    batches, told = Batches(examples, vae.codec.collate, 16), []
+    vae.model.condition.register_forward_pre_hook(lambda _, given: told.append(given[1].tolist()))
+    next(Trainer(vae, objective_of(vae), batches, batches, RunFolder(tmp_path)).fit())
+    assert told[0] == told[1]
+    assert -1 in told[0]
 
 
 @pytest.mark.parametrize("recipe", ["sentences/lstm", "documents/vae", "images/vae"])
@@ -115,7 +130,7 @@ def test_as_many_labels_are_kept_of_each_class():
 
 
 def test_few_labels_are_repeated_to_fill_their_share_of_an_epoch():
-    from textvae.batching import ListExamples, Repeated
+    from textvae.batching import Repeated
     from textvae_cli.session import repeat_labelled
 
     labels = np.full(1000, -1)

@@ -11,7 +11,9 @@ class Condition(nn.Module):
     """Puts a label beside a vector as a one-hot code; without a label all of it is 0 (Kingma et al. 2014, M2).
 
     While training, a share of ``hidden`` of the labels is left out, for a model that cannot guess the label that
-    it is not given (as classifier-free guidance does, Ho & Salimans 2022).
+    it is not given (as classifier-free guidance does, Ho & Salimans 2022): ``left_out`` does so once for an example,
+    so that encoder and decoder know the same. If the decoder alone were not told, the code would have to hold the
+    label for that case, and the decoder would learn to read it from there and not from what it is told.
     """
 
     def __init__(self, classes: int, hidden: float = HIDDEN):
@@ -24,7 +26,11 @@ class Condition(nn.Module):
             return v
         if y is None:
             return torch.cat([v, v.new_zeros(len(v), self.classes)], -1)
-        if self.training and self.hidden:
-            y = y.masked_fill(torch.rand(y.shape, device=y.device) < self.hidden, -1)
         # An unlabelled row is class 0 of one more, which is then cut off.
         return torch.cat([v, F.one_hot(y + 1, self.classes + 1)[:, 1:].to(v.dtype)], -1)
+
+    def left_out(self, y: Tensor | None) -> Tensor | None:
+        """Labels [N] of a training step, a share of them −1."""
+        if y is None or not self.classes or not self.hidden:
+            return y
+        return y.masked_fill(torch.rand(y.shape, device=y.device) < self.hidden, -1)

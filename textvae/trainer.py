@@ -187,10 +187,12 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
+        batch = batch.to(self.device)
+        batch = batch._replace(y=self.model.condition.left_out(batch.y))
         try:
             with distributed.sharing(batch.share):
                 with autocast(self.device, self.settings.precision):
-                    terms: Terms = self.objective(self.model, batch.to(self.device), self.progress)
+                    terms: Terms = self.objective(self.model, batch, self.progress)
                 loss = terms.loss * batch.share
                 loss.backward()
         except (RuntimeError, MemoryError) as error:  # the CPU's allocator raises a plain RuntimeError
