@@ -38,9 +38,9 @@ def reconstruct(
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Encode sentences or pictures and write them again; a model of captions writes what it says of a picture.
+    """Encode sentences or pictures and write them again.
 
-    The first is written at the posterior mean, the others at draws from the posterior.
+    A model of captions writes what it says of a picture. The first is written at the posterior mean, the others at draws from the posterior.
     """
     if examples == ["-"]:
         examples = console.lines_of_input()
