@@ -57,7 +57,7 @@ def plot(
     device: options.Device = "cpu",
     as_json: options.Json = False,
 ) -> None:
-    """Draw codes in the plane, the curves of a run, or what units look for.
+    """Draw codes in the plane, the curves of a run, or features.
 
     A code of two dimensions is drawn as it is, others by their principal components or by t-SNE; documents and
     pictures beside those of their words or pixels. Colours are labels. Features are the weights of the units that

@@ -40,7 +40,8 @@ def reconstruct(
 ) -> None:
     """Encode sentences or pictures and write them again.
 
-    A model of captions writes what it says of a picture. The first is written at the posterior mean, the others at draws from the posterior.
+    A model of captions writes what it says of a picture. The first is written at the posterior mean, the others at
+    draws from the posterior.
     """
     if examples == ["-"]:
         examples = console.lines_of_input()
