@@ -113,7 +113,7 @@ SHOWN = {  # trained for their pictures
     "plane": Row("VAE", "vae", PLANE),
     "plane_ae": Row("autoencoder", "vae", PLANE | {"objective.name": "autoencoder"}),
     "plane_kl": Row("VAE, β = 1,000", "vae", PLANE | {"objective.schedule": '{name = "constant", beta = 1000.0}'}),
-    "conditional": Row("conditional VAE", "conditional_vae", SHORT | TEN),
+    "conditional": Row("conditional VAE", "conditional_vae", SHORT),
 }
 ROWS = {**ERRORS, **BOUNDS, **SPARSE, **DISENTANGLED, **SEARCH, **SHOWN}
 ABOUT = """\
@@ -179,8 +179,8 @@ GALLERY = {
     "shapes": Picture(
         "VAE of shapes (β = 1): the two dimensions that matter most", "shapes_beta_1", "traverse --steps 7"
     ),
-    "label_2": Picture("One style a place: label 2", "conditional", "sample -n 32 --seed 0 --label 2", "--grid"),
-    "label_5": Picture("and, from the same codes, label 5", "conditional", "sample -n 32 --seed 0 --label 5", "--grid"),
+    "label_2": Picture("One style a place: label 2", "conditional", "sample -n 36 --seed 0 --label 2", "--grid"),
+    "label_5": Picture("and, from the same codes, label 5", "conditional", "sample -n 36 --seed 0 --label 5", "--grid"),
 }
 
 
