@@ -49,8 +49,8 @@ def test_without_a_classifier_nothing_is_begun(textvae, classifier, tmp_path):
     before = sorted(tmp_path.iterdir())
     done = textvae("train", "pictures.npz", *SMALL, "--out=run")
     assert done.exit_code == 2
-    assert "objective.features is 'runs/classifier', and no features can be had from there" in done.stderr
-    assert "textvae train CORPUS --recipe images/conv_classifier --out runs/classifier" in done.stderr
+    assert "objective.features is './runs/classifier', and no features can be had from there" in done.stderr
+    assert "textvae train CORPUS --recipe images/conv_classifier --out ./runs/classifier" in done.stderr
     other = textvae("train", "pictures.npz", *SMALL, "--out=run", "--set=objective.features=c", "--size=6")
     assert other.exit_code == 2
     assert "reads pictures [1, 8, 8], and this one reads pictures [1, 6, 6]" in other.stderr
