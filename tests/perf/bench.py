@@ -242,7 +242,7 @@ def starting() -> list[Row]:
     ]
 
 
-def processes(steps: int = 60) -> list[Row]:
+def processes(steps: int = 40) -> list[Row]:
     """Words a second, by the clock and by the CPUs, of one and of two gloo processes with the same batch of 128."""
     rows = []
     for n in (1, 2):
@@ -335,7 +335,7 @@ HEADING = "| | measured | ceiling | share | target | best public implementation 
 ABOUT = """\
 Written by `make bench` on {machine}, shared with other
 work (load {load:.0f} at the end): of the absolute numbers, those at batch 1, where the weights no longer find room in
-the cache, suffer most; shares and ratios hold.
+the cache, suffer most; the shares, and the ratios between loops of one batch, less.
 
 Sentence VAE at embedding 256, LSTM 512, z 32 and 10,000 words, on made-up sentences with the lengths of Penn
 Treebank's. CPU-seconds of one thread; on a GPU, where there is one, seconds by the clock. Three loops run in turns at
