@@ -50,20 +50,18 @@ class Row(NamedTuple):
 
 DYNAMIC = {"codec.binarise": "dynamic"}
 SHORT = {"train.epochs": 36, "train.learning_rate": 2e-3, "train.evaluate_every": 4020}
-LONG = {"train.epochs": 300, "train.patience": 300, "train.evaluate_every": 4464}
 SIX = {"train.epochs": 6, "train.evaluate_every": 2676}
 TEN = {"train.epochs": 10, "train.evaluate_every": 2232}
 TWELVE = {"train.epochs": 12, "train.evaluate_every": 2676}
 FORTY = {"train.epochs": 40, "train.evaluate_every": 4464}
 FLOW = {"model.prior.name": "flow"}
-FAST = {
+MANY = {
     "train.epochs": 60,
     "train.batch_size": 256,
-    "train.learning_rate": 8e-3,
     "train.evaluate_every": 669,
     "train.patience": 100,
-    "objective.share": 0.2,
 }
+FAST = MANY | {"train.learning_rate": 8e-3, "objective.share": 0.2}
 DIAGONAL = {"model.posterior.name": "diagonal_normal"}
 SEEN = {"train.evaluate_every": 4464}
 BRIEF = {"train.epochs": 10, "train.evaluate_every": 2230}
@@ -71,7 +69,9 @@ COMPONENTS = {f"pca_{n}": n for n in (2, 10, 30, 64)}
 ERRORS = {
     "linear": Row("linear autoencoder, 30", "linear", BRIEF),
     "autoencoder": Row("784-1000-500-250-30, ReLU", "autoencoder", {"train.epochs": 24, "train.evaluate_every": 3570}),
-    "autoencoder_long": Row("784-1000-500-250-30, ReLU, long", "autoencoder", LONG),
+    "autoencoder_long": Row(
+        "784-1000-500-250-30, ReLU, as long as the logistic ones", "autoencoder", MANY | {"train.learning_rate": 2e-3}
+    ),
     "hinton": Row("784-1000-500-250-30, logistic, layers pre-trained as RBMs", "hinton", FAST),
     "hinton_random": Row("784-1000-500-250-30, logistic, random start", "hinton", FAST | {"objective.share": 0}),
     "stacked": Row("784-1000-500-250-30, logistic, layers pre-trained as denoisers", "stacked", FAST),
