@@ -25,6 +25,14 @@ def flags(settings: Mapping[str, Any]) -> list[str]:
     return [f"--set={name}={value}" for name, value in written.items()]
 
 
+def train_to_the_end(place: Path, words: list[str], device: str = "auto") -> None:
+    """Train in ``place`` by ``words``; what was begun there and killed, or told to stop, is resumed."""
+    begun = (place / "config.toml").exists()
+    ends = [record for record in RunFolder(place).records() if record.kind == "end"] if begun else []
+    if not any(not record.texts["why"].startswith("Stopped") for record in ends):
+        textvae(*(["train", "--resume"] if begun else words), "--out", str(place), "--device", device)
+
+
 def machine() -> str:
     """The processor, as the system calls it."""
     try:

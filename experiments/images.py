@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from common import cost, flags, quantising_rotation, textvae
+from common import cost, flags, quantising_rotation, textvae, train_to_the_end
 from torch import Tensor
 
 from textvae import TextVAE
@@ -247,10 +247,7 @@ def run(key: str, arguments: argparse.Namespace) -> None:
     """Train what is not trained, measure it, and keep what was measured."""
     row, place = ROWS[key], arguments.out / key
     words = words_of(row, arguments.seed)
-    begun = (place / "config.toml").exists()
-    if not begun or not any(record.kind == "end" for record in RunFolder(place).records()):
-        how = ["train", "--resume"] if begun else words
-        textvae(*how, "--out", str(place), "--device", arguments.device)
+    train_to_the_end(place, words, arguments.device)
     if key in SHOWN:
         return
     vae = TextVAE.from_pretrained(place)

@@ -8,12 +8,11 @@ printed as not run. The language model that judges fluency is trained on the sam
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from common import train_to_the_end
 
 from textvae import Decoding, TextVAE
 from textvae.batching import Batches
@@ -42,12 +41,8 @@ The model that ships is `flow` at 24: the lowest rate tried that gives back half
 
 def train(out: Path, epochs: int, *more: str) -> list[str]:
     """Run ``textvae train`` to its end, resuming what is there; returns the command."""
-    begun = (out / "config.toml").exists()
-    records = RunFolder(out).records() if begun else []
     command = ["textvae", "train", CORPUS, *more, "--epochs", str(epochs), "--out", str(out)]
-    if not any(record.kind == "end" for record in records):
-        resume = ["train", "--resume", "--out", str(out)]
-        subprocess.run([sys.executable, "-m", "textvae_cli", *(resume if begun else command[1:])], check=True)
+    train_to_the_end(out, command[1:-2])
     return command
 
 

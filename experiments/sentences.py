@@ -16,9 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common import cost, flags, textvae
-
-from textvae.run_folder import RunFolder
+from common import cost, flags, textvae, train_to_the_end
 
 RESULTS = Path("docs/results/sentences")
 PAGE, FIGURE = Path("docs/sentences.md"), Path("docs/convolutions.png")
@@ -119,10 +117,7 @@ def run(corpus: str, key: str, arguments: argparse.Namespace) -> None:
     words = ["train", corpus, "--recipe", f"sentences/{row.recipe}", "--seed", str(arguments.seed)]
     words += ["--epochs", str(arguments.epochs)] if arguments.epochs else []
     words += flags(settings)
-    begun = (place / "config.toml").exists()
-    if not begun or not any(record.kind == "end" for record in RunFolder(place).records()):
-        how = ["train", "--resume"] if begun else words
-        textvae(*how, "--out", str(place), "--device", arguments.device)
+    train_to_the_end(place, words, arguments.device)
     measure = ("evaluate", f"{corpus}/test", "--model", str(place), "--iw-samples", str(arguments.iw_samples), "--json")
     report = json.loads(textvae(*measure, "--device", arguments.device))
     report.pop("model")
