@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 
 import numpy as np
@@ -243,19 +243,19 @@ def starting() -> list[Row]:
 
 
 def processes(steps: int = 40) -> list[Row]:
-    """Words a second, by the clock and by the CPUs, of one and of two gloo processes with the same batch of 128."""
+    """Words of the toy grammar a second, by the clock and by the CPUs, of one and of two gloo processes."""
     rows = []
-    for n in (1, 2):
+    for batch, n in product(("128", "256"), (1, 2)):
         with tempfile.TemporaryDirectory() as folder:
             run = Path(folder) / "run"
             launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n), "-m", "textvae_cli"]
             train = ["train", "toy:20000", "--recipe", "sentences/ptb", "--set", "codec.vocab_size=2000"]
-            plan = ["--batch-size", "128", "--steps", str(steps), "--device", "cpu", "--threads", "1"]
+            plan = ["--batch-size", batch, "--steps", str(steps), "--device", "cpu", "--threads", "1"]
             subprocess.run([sys.executable, *launch, *train, *plan, "--out", str(run)], check=True, capture_output=True)
             records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         for key in ("tokens_per_second", "tokens_per_cpu_second"):
             values = [record[key] for record in records if key in record][1:]  # the first record warms up
-            rows.append(Row(f"{n} process(es), batch 128, {key.replace('_', ' ')}", statistics.median(values)))
+            rows.append(Row(f"{n} process(es), batch {batch}, {key.replace('_', ' ')}", statistics.median(values)))
     return rows
 
 
