@@ -3,6 +3,7 @@
 Nothing here names a part: what is registered is found, shrunk and built, so that a new part is tested unasked.
 """
 
+import contextlib
 import inspect
 import itertools
 import tempfile
@@ -104,31 +105,26 @@ def small(options: dict[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def codec_part(name: str) -> Part:
-    """The settings of a tiny codec of that name."""
+def _fitting(name: str) -> tuple[Part, list[Any]]:
+    """The settings of a tiny codec of that name, and the raw examples that it reads."""
     takes = inspect.signature(CODECS.get(name).fit).parameters
-    for size in AS_MANY["vocab_size"]:
+    for size, raw in itertools.product(AS_MANY["vocab_size"], (SENTENCES, PICTURES, CAPTIONED)):
         options = {"vocab_size": size, "max_length": 30}
         part = Part(name=name, **{key: value for key, value in options.items() if key in takes})
-        for raw in (SENTENCES, PICTURES, CAPTIONED):
-            try:
-                fit_codec(part, raw).encode(raw)
-            except Exception:
-                continue
-            return part
+        with contextlib.suppress(RequestError, AttributeError, TypeError, ValueError):  # not what it reads
+            fit_codec(part, raw).encode(raw)
+            return part, raw
     raise AssertionError(f"The codec {name} fits neither the sentences nor the pictures of these tests, nor both.")
 
 
-@cache
+def codec_part(name: str) -> Part:
+    """The settings of a tiny codec of that name."""
+    return _fitting(name)[0]
+
+
 def raw_of(codec: str) -> list[Any]:
     """Raw examples that the codec of that name reads."""
-    for raw in (PICTURES, CAPTIONED):
-        try:
-            fit_codec(codec_part(codec), raw).encode(raw)
-        except Exception:
-            continue
-        return raw
-    return SENTENCES
+    return _fitting(codec)[1]
 
 
 @cache

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import cycle, islice, product
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -178,12 +179,13 @@ def generation(device: torch.device) -> list[Row]:
     """Words a second of greedy, sampled and beam decoding, with random weights, and of their products alone."""
     vae, _ = model()
     vae.model.to(device)
+    cases: list[tuple[Literal["greedy", "sample", "beam"], int]]
     cases = [("greedy", 1), ("greedy", 256), ("sample", 1), ("sample", 256), ("beam", 1), ("beam", 64)]
     rates: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
     bounds: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
     for turn in range(5):
         for method, n in cases:
-            z, decoding = torch.randn(n, LATENT, device=device), Decoding(method, max_length=WORDS)  # type: ignore[arg-type]
+            z, decoding = torch.randn(n, LATENT, device=device), Decoding(method, max_length=WORDS)
             times = 1 if n > 1 else 5
             taken = seconds(device, partial(lambda k, *what: [vae.write(*what) for _ in range(k)], times, z, decoding))
             rows = n * decoding.beam_size if method == "beam" else n
