@@ -153,6 +153,18 @@ def test_a_batch_is_decoded_as_its_rows_are_alone(method):
     assert len({len(row) for row in sentences(x)}) > 1
 
 
+@pytest.mark.parametrize("method", ["greedy", "beam"])
+@pytest.mark.parametrize("words", [3, 100])
+def test_sentences_that_ended_may_wait_for_the_end_of_a_round(method, words, monkeypatch):
+    model = one_model()
+    z, decoding = codes(model, 30), Decoding(method, beam_size=3, max_length=10)
+    x, log_prob = generate(model, z, decoding)
+    monkeypatch.setattr("textvae.decoding.ROUND", {"cpu": words})
+    later, same = generate(model, z, decoding)
+    assert sentences(later) == sentences(x)
+    torch.testing.assert_close(same, log_prob)
+
+
 @pytest.mark.parametrize("method", ["greedy", "sample", "beam"])
 def test_an_end_symbol_that_never_comes_is_not_waited_for(method):
     model = one_model()

@@ -14,6 +14,7 @@ from textvae.errors import RequestError
 from textvae.likelihoods import Categorical
 
 BLOCK = 128  # words: long rows are searched in two stages, the best block and then the word in it
+ROUND = {"cpu": 1}  # words between two looks at which sentences have ended: a look waits for the device
 
 
 @dataclass(frozen=True)
@@ -59,25 +60,32 @@ def generate(model: Autoencoder, z: Tensor, decoding: Decoding, source: Tensor |
 def _one_by_one(
     decoder: AutoregressiveDecoder, likelihood: Categorical, z: Tensor, decoding: Decoding
 ) -> tuple[Tensor, Tensor]:
-    """Greedy decoding and sampling; a sentence that has ended leaves the batch."""
+    """Greedy decoding and sampling; sentences that have ended leave the batch, at the end of a round."""
     greedy = decoding.method != "sample" or decoding.temperature == 0
     x = torch.full((len(z), decoding.max_length + 1), PAD, device=z.device)
     x[:, 0] = BOS
     log_prob = torch.zeros(len(z), device=z.device)
     step, logits = decoder.stepper(len(z)), likelihood.stepwise_logits(len(z), BLOCK)
     rows, tokens, state = torch.arange(len(z), device=z.device), x[:, 0], decoder.start(z)
+    going = torch.ones_like(rows, dtype=torch.bool)
     for t in range(1, decoding.max_length + 1):
         hidden, state = step(tokens, state)
         words, log_p = _choose(logits(hidden), greedy, decoding)
-        tokens = words[:, 0]
+        tokens = words[:, 0].where(going, PAD)
         x[rows, t] = tokens
-        log_prob[rows] += log_p[:, 0]
-        going = tokens != EOS
-        if not going.all():
+        log_prob[rows] += log_p[:, 0].where(going, 0.0)
+        going = going & (tokens != EOS)
+        if _round_ends(t, z.device) and not going.all():
             rows, tokens, state = rows[going], tokens[going], tuple(s[going] for s in state)
             if not len(rows):
                 break
+            going = going[going]
     return x[:, : t + 1], log_prob
+
+
+def _round_ends(t: int, device: torch.device) -> bool:
+    """Whether it is time, after t words, to look at which sentences have ended."""
+    return t % ROUND.get(device.type, 8) == 0
 
 
 def _choose(logits: Tensor, greedy: bool, decoding: Decoding) -> tuple[Tensor, Tensor]:
@@ -152,7 +160,7 @@ def _beam(
 ) -> tuple[Tensor, Tensor]:
     """Beam search over the whole batch: the most probable sentence that K hypotheses find.
 
-    Scores only fall as a sentence grows, so a code is done, and leaves, when its best hypothesis has ended.
+    Scores only fall as a sentence grows, so a code is done when its best hypothesis has ended, and may leave.
     """
     n, k, length = len(z), decoding.beam_size, decoding.max_length + 1
     out = torch.full((n, length), PAD, device=z.device)
@@ -177,6 +185,9 @@ def _beam(
         parent, word = flat // words.shape[-1], words.flatten(1).gather(1, flat)
         x = x.gather(1, parent[..., None].expand(-1, -1, length))
         x[:, :, t] = word
+        if not _round_ends(t, z.device) and t < length - 1:
+            state = tuple(s[(first + parent).flatten()] for s in state)
+            continue
         done = (x[:, 0, t] == EOS) | (x[:, 0, t] == PAD) | (t == length - 1)
         out[rows[done]], best[rows[done]] = x[done, 0], scores[done, 0]
         going = ~done
