@@ -12,12 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import cycle, islice, product
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -42,15 +42,28 @@ ENCODER, DECODER, OUTPUT = (  # multiply-adds a word
     HIDDEN * (VOCABULARY + 4),
 )
 TRAINING = 2 * 3 * (ENCODER + DECODER + OUTPUT)  # FLOP a word, of one forward and two backward products
+INTERNAL, DILATIONS = 256, (1, 2, 4, 8, 16) * 2  # Yang et al.'s large one
+CONVOLUTIONS = (EMBEDDING + LATENT) * HIDDEN + len(DILATIONS) * (2 * HIDDEN * INTERNAL + 3 * INTERNAL**2)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table; ``ceiling`` is what the matrix products alone would allow on this machine."""
+    """A line of the table: in CPU-seconds (on a GPU, and in ``clock``, in seconds by the clock).
+
+    ``ceiling`` is what the matrix products alone would allow on this machine.
+    """
 
     name: str
     measured: float
     ceiling: float | None = None
+    clock: float | None = None
+
+
+class Spent(NamedTuple):
+    """Seconds: of the CPU, or by the clock where a GPU does the work; and by the clock."""
+
+    counted: float
+    clock: float
 
 
 class Sentences:
@@ -71,15 +84,15 @@ class Sentences:
         return self.rows[index]
 
 
-def seconds(device: torch.device, work: Callable[[], object]) -> float:
-    """CPU-seconds of some work, or seconds by the clock where a GPU does it."""
-    clock = time.process_time if device.type == "cpu" else time.perf_counter
+def seconds(device: torch.device, work: Callable[[], object]) -> Spent:
+    """What some work takes."""
     wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     wait()
-    start = clock()
+    cpu, clock = time.process_time(), time.perf_counter()
     work()
     wait()
-    return clock() - start
+    cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
+    return Spent(cpu if device.type == "cpu" else clock, clock)
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, rows: int, inputs: int, outputs: int) -> float:
@@ -88,14 +101,14 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, rows: int, inputs: int
     products = [partial(F.linear, x, w), partial(packed_linear(w, torch.zeros(outputs, device=device), rows), x)]
     if dtype != torch.float32:
         products.pop()
-    best = min(seconds(device, product) for product in products for _ in range(8))
+    best = min(seconds(device, product).counted for product in products for _ in range(8))
     return 2 * rows * inputs * outputs / best
 
 
-def model() -> tuple[TextVAE, WordCodec]:
+def model(recipe: str = "ptb") -> tuple[TextVAE, WordCodec]:
     """The sentence VAE of 256/512/32, its output weights of its own, without dropout."""
     codec = WordCodec([f"w{i}" for i in range(VOCABULARY)])
-    settings = load_recipe("sentences/ptb").override(
+    settings = load_recipe(f"sentences/{recipe}").override(
         {"model.likelihood.tied": False, "model.encoder.dropout": 0.0, "model.decoder.dropout": 0.0}
     )
     return TextVAE.new(settings, codec), codec
@@ -136,37 +149,46 @@ def textbook_step(device: torch.device) -> Step:
 
 
 def training(device: torch.device, steps: int, batch: int = 32) -> list[Row]:
-    """Words a second of the textbook loop, the same on sorted sentences, and ours, in turns with the machine's own."""
-    vae, codec = model()
-    precision = resolve(vae.settings.train.model_copy(update={"device": device.type})).precision
+    """Words a second of the textbook loop, the same on sorted sentences, and ours, in turns with the machine's own.
+
+    Ours has two decoders, an LSTM as the textbook's and dilated convolutions.
+    """
+    (lstm, codec), (convolutions, _) = model(), model("lcnn")
+    precision = resolve(lstm.settings.train.model_copy(update={"device": device.type})).precision
+    ours = torch.bfloat16 if precision == "bf16" else torch.float32
     sentences = Sentences(200 * batch)
     order = np.random.default_rng(1).permutation(len(sentences))
     shuffled = [Batch(codec.collate([sentences[i] for i in rows])) for rows in order.reshape(-1, batch)]
     bucketed = list(Batches(sentences, codec.collate, batch).epoch())
-    textbook = textbook_step(device)
-    runs = {
-        "textbook loop": (textbook, cycle(shuffled)),
-        "textbook loop, sorted by length": (textbook, cycle(bucketed)),
-        "ours": (our_step(vae, device, precision), cycle(bucketed)),
+    textbook, with_convolutions = textbook_step(device), 2 * 3 * (ENCODER + CONVOLUTIONS + OUTPUT)
+    runs = {  # a step, its batches, its precision, the FLOP of a word
+        "textbook loop": (textbook, cycle(shuffled), torch.float32, TRAINING),
+        "textbook loop, sorted by length": (textbook, cycle(bucketed), torch.float32, TRAINING),
+        "ours": (our_step(lstm, device, precision), cycle(bucketed), ours, TRAINING),
+        "ours, dilated convolutions": (
+            our_step(convolutions, device, precision),
+            cycle(bucketed),
+            ours,
+            with_convolutions,
+        ),
     }
-    dtypes = dict.fromkeys(runs, torch.float32) | ({"ours": torch.bfloat16} if precision == "bf16" else {})
-    rates: dict[str, list[float]] = {name: [] for name in runs}
+    rates: dict[str, list[Spent]] = {name: [] for name in runs}  # words a second
     ceilings: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(5):  # turns, so that a busy machine slows all alike
-        for name, (step, source) in runs.items():
+        for name, (step, source, dtype, cost) in runs.items():
             batches = [b.to(device) for b in islice(source, steps)]
             words = sum(int((b.x[:, 1:] != 0).sum()) for b in batches)
             taken = seconds(device, partial(lambda step, batches: [step(b) for b in batches], step, batches))
-            rates[name].append(words / taken)
-            rate = matrix_rate(device, dtypes[name], 20 * batch, HIDDEN, VOCABULARY + 4)
-            ceilings[name].append(rate / TRAINING)
-    at, middle = f"training, {device.type}, batch {batch}", statistics.median
-    rows = [  # the first turn warms up
-        Row(f"{at}, {name}, {unit(device)}", middle(rates[name][1:]), middle(ceilings[name][1:])) for name in runs
-    ]
+            rates[name].append(Spent(words / taken.counted, words / taken.clock))
+            ceilings[name].append(matrix_rate(device, dtype, 20 * batch, HIDDEN, VOCABULARY + 4) / cost)
+    at, rows = f"training, {device.type}, batch {batch}", []
+    for name in runs:  # the first turn warms up
+        counted, clock = (statistics.median(values) for values in zip(*rates[name][1:]))
+        ceiling = statistics.median(ceilings[name][1:])
+        rows.append(Row(f"{at}, {name}, {unit(device)}", counted, ceiling, clock))
     for name in list(runs)[:2]:
         pairs = zip(rates["ours"][1:], rates[name][1:])
-        rows.append(Row(f"{at}, ours / {name}", middle(a / b for a, b in pairs)))
+        rows.append(Row(f"{at}, ours / {name}", statistics.median(a.counted / b.counted for a, b in pairs)))
     return rows
 
 
@@ -181,7 +203,7 @@ def generation(device: torch.device) -> list[Row]:
     vae.model.to(device)
     cases: list[tuple[Literal["greedy", "sample", "beam"], int]]
     cases = [("greedy", 1), ("greedy", 256), ("sample", 1), ("sample", 256), ("beam", 1), ("beam", 64)]
-    rates: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
+    rates: dict[tuple[str, int], list[Spent]] = {case: [] for case in cases}
     bounds: dict[tuple[str, int], list[float]] = {case: [] for case in cases}
     for turn in range(5):
         for method, n in cases:
@@ -192,15 +214,20 @@ def generation(device: torch.device) -> list[Row]:
             shapes = [(EMBEDDING + LATENT + HIDDEN, 4 * HIDDEN), (HIDDEN, VOCABULARY + 4)]
             least = sum(2 * rows * i * o / matrix_rate(device, torch.float32, rows, i, o) for i, o in shapes)
             if turn:  # the first turn warms up
-                rates[method, n].append(times * n * WORDS / taken)
+                words = times * n * WORDS
+                rates[method, n].append(Spent(words / taken.counted, words / taken.clock))
                 bounds[method, n].append(n / least)
-    best = {case: max(values) for case, values in rates.items()}
+    best = {case: Spent(*map(max, zip(*values))) for case, values in rates.items()}
     rows_ = [
-        Row(f"{method}, {device.type}, batch {n}, {unit(device)}", rate, max(bounds[method, n]))
+        Row(f"{method}, {device.type}, batch {n}, {unit(device)}", rate.counted, max(bounds[method, n]), rate.clock)
         for (method, n), rate in best.items()
     ]
-    together = Row(f"sample, {device.type}, 256 together / one at a time", best["sample", 256] / best["sample", 1])
-    return [*rows_, together, Row(f"greedy 256 / beam 64, {device.type}, rate", best["greedy", 256] / best["beam", 64])]
+    together, beams = best["sample", 256].counted / best["sample", 1].counted, best["beam", 64].counted
+    return [
+        *rows_,
+        Row(f"sample, {device.type}, 256 together / one at a time", together),
+        Row(f"greedy 256 / beam 64, {device.type}, rate", best["greedy", 256].counted / beams),
+    ]
 
 
 def encoding(device: torch.device) -> list[Row]:
@@ -217,8 +244,34 @@ def encoding(device: torch.device) -> list[Row]:
             rate.append(matrix_rate(device, dtype, BATCH, EMBEDDING + HIDDEN, 4 * HIDDEN))
         ceiling = max(rate) / (2 * ENCODER * words)
         name = f"encode, {device.type}, {precision}, {unit(device).replace('tokens', 'sentences')}"
-        rows.append(Row(name, len(texts) / min(taken[1:]), ceiling))
+        counted, clock = (len(texts) / min(values) for values in zip(*taken[1:]))
+        rows.append(Row(name, counted, ceiling, clock))
     return rows
+
+
+def encoding_a_file(n: int) -> list[Row]:
+    """Sentences a second of ``textvae encode`` of a file of so many, start and writing and all, in bf16."""
+    vae, codec = model()
+    with tempfile.TemporaryDirectory() as folder:
+        corpus, place = Path(folder) / "corpus.txt", Path(folder) / "model"
+        vae.save_pretrained(place)
+        some = [" ".join(f"w{i - 4}" for i in row[1:-1]) for row in Sentences(min(n, 100_000)).rows]
+        with corpus.open("w", encoding="utf-8") as file:
+            file.writelines(f"{text}\n" for text in islice(cycle(some), n))
+        words = statistics.mean([len(row) for row in codec.encode(some)])
+        command = [sys.executable, "-m", "textvae_cli", "encode", str(corpus), "--out", str(Path(folder) / "z.npy")]
+        command += ["--model", str(place), "--precision", "bf16", "--device", "cpu"]
+        taken = of_command(command, os.environ | {"HF_HOME": folder})
+    rate = max(matrix_rate(torch.device("cpu"), torch.bfloat16, BATCH, EMBEDDING + HIDDEN, 4 * HIDDEN) for _ in "abc")
+    name = f"textvae encode, {n:,} sentences, bf16, sentences/CPU-s"
+    return [Row(name, n / taken.counted, rate / (2 * ENCODER * words), n / taken.clock)]
+
+
+def of_command(command: list[str], environment: Mapping[str, str]) -> Spent:
+    """What a command takes."""
+    cpu, clock = sum(os.times()[2:4]), time.perf_counter()  # of children that have ended
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    return Spent(sum(os.times()[2:4]) - cpu, time.perf_counter() - clock)
 
 
 def starting() -> list[Row]:
@@ -229,19 +282,41 @@ def starting() -> list[Row]:
         "textvae interpolate": [sys.executable, "-m", "textvae_cli", "interpolate", "I am tired.", "Where is he?"],
         "textvae sample -n 1000": [sys.executable, "-m", "textvae_cli", "sample", "-n", "1000"],
     }
-    best = dict.fromkeys(commands, float("inf"))
-    environment = {**os.environ, "TEXTVAE_MODEL": str(SHIPPED)}
+    taken: dict[str, list[Spent]] = {name: [] for name in commands}
     for _ in range(5):
         for name, command in commands.items():
-            before = sum(os.times()[2:4])  # of children that have ended
-            subprocess.run(command, check=True, capture_output=True, env=environment)
-            best[name] = min(best[name], sum(os.times()[2:4]) - before)
-    alone = best["python -c 'import torch'"]
+            taken[name].append(of_command(command, os.environ | {"TEXTVAE_MODEL": str(SHIPPED)}))
+    best = {name: Spent(*map(min, zip(*values))) for name, values in taken.items()}
+    alone, interpolate, sample = (
+        best[name] for name in ("python -c 'import torch'", "textvae interpolate", "textvae sample -n 1000")
+    )
     return [
-        *(Row(f"{name}, CPU-s", taken) for name, taken in best.items()),
-        Row("textvae interpolate, after torch's import, CPU-s", best["textvae interpolate"] - alone),
-        Row("textvae sample, sentences/CPU-s after torch's import", 1000 / (best["textvae sample -n 1000"] - alone)),
+        *(Row(f"{name}, CPU-s", spent.counted, None, spent.clock) for name, spent in best.items()),
+        Row(
+            "textvae interpolate, after torch's import, CPU-s",
+            interpolate.counted - alone.counted,
+            None,
+            interpolate.clock - alone.clock,
+        ),
+        Row("textvae sample, sentences/CPU-s after torch's import", 1000 / (sample.counted - alone.counted)),
     ]
+
+
+def quality(corpus: str, epochs: int) -> list[Row]:
+    """−ELBO of held-out sentences after the same words of a real corpus, in float32 and in bf16."""
+    rows = []
+    for precision in ("fp32", "bf16"):
+        with tempfile.TemporaryDirectory() as folder:
+            run = Path(folder) / "run"
+            train = [sys.executable, "-m", "textvae_cli", "train", corpus, "--recipe", "sentences/ptb", "--epochs"]
+            train += [str(epochs), "--precision", precision, "--device", "cpu", "--threads", "1", "--out", str(run)]
+            taken = of_command(train, os.environ)
+            records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        last = next(record for record in reversed(records) if record["kind"] == "valid")
+        name = f"{corpus}, {epochs} epoch(s) in {precision}"
+        rows += [Row(f"{name}, validation nats a sentence", last["nll"])]
+        rows += [Row(f"{name}, CPU-s", taken.counted, None, taken.clock)]
+    return rows
 
 
 def processes(steps: int = 40) -> list[Row]:
@@ -308,7 +383,8 @@ def cells(row: Row) -> list[str]:
     """What stands in a line of the table."""
     ceiling = "" if row.ceiling is None else number(row.ceiling)
     share = "" if row.ceiling is None else f"{row.measured / row.ceiling:.0%}"
-    return [row.name, number(row.measured), ceiling, share, TARGETS.get(row.name, ""), OTHERS.get(row.name, "")]
+    clock = "" if row.clock is None else number(row.clock)
+    return [row.name, number(row.measured), clock, ceiling, share, TARGETS.get(row.name, ""), OTHERS.get(row.name, "")]
 
 
 def number(value: float) -> str:
@@ -326,14 +402,14 @@ def page(rows: list[Row]) -> str:
             ABOUT.format(machine=machine(), load=os.getloadavg()[0]),
             "",
             HEADING,
-            "|---|---|---|---|---|---|",
+            "|---" * 7 + "|",
             *lines,
             "",
         ]
     )
 
 
-HEADING = "| | measured | ceiling | share | target | best public implementation |"
+HEADING = "| | measured | by the clock | ceiling | share | target | best public implementation |"
 ABOUT = """\
 Written by `make bench` on {machine}, shared with other
 work (load {load:.0f} at the end): of the absolute numbers, those at batch 1, where the weights no longer find room in
@@ -350,6 +426,10 @@ the rate of a product, measured in the same run and in the precision of the loop
 ({flop:.0f} MFLOP in training, padding not counted). In generation: the time of a step's two products at that many rows,
 in float32, since a text and its log-probability are to be exact; at batch 1 that is the time to read the weights.
 `python -m tests.perf.bench --profile` prints where a training step's time goes.
+
+Rows of a whole file and of Penn Treebank are those of `python -m tests.perf.bench --long ptb` (20 minutes): what
+`textvae encode` takes from its start to its end, and what a model has learned, after the same words in the same order,
+by products in float32 and in bf16.
 
 Public implementations were measured on another machine, beam search one sentence at a time: they say how far, not how
 much.""".replace("{flop:.0f}", f"{TRAINING / 1e6:.0f}")
@@ -379,6 +459,7 @@ def main() -> None:
     parser.add_argument("--page", type=Path, help="write a Markdown page, too")
     parser.add_argument("--profile", action="store_true", help="print the operations of a training step instead")
     parser.add_argument("--processes", action="store_true", help="measure one and two training processes instead")
+    parser.add_argument("--long", metavar="CORPUS", help="encode a million sentences, learn a corpus in two precisions")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     if os.environ.get("OMP_WAIT_POLICY") != "PASSIVE":
@@ -389,6 +470,8 @@ def main() -> None:
     if not torch.cuda.is_available():
         print("There is no GPU here: its rows are left out.", file=sys.stderr)
     rows = processes() if arguments.processes else list(results(arguments.steps))
+    if arguments.long:
+        rows += encoding_a_file(1_000_000) + quality(arguments.long, epochs=1)
     if arguments.page:
         arguments.page.write_text(page(rows), encoding="utf-8")
     if arguments.json:
@@ -396,8 +479,8 @@ def main() -> None:
         return
     print(machine())
     for row in rows:
-        name, measured, ceiling, share, *_ = cells(row)
-        print(f"{name:62s} {measured:>10s} {ceiling:>10s} {share:>5s}")
+        name, measured, clock, ceiling, share, *_ = cells(row)
+        print(f"{name:66s} {measured:>10s} {clock:>10s} {ceiling:>10s} {share:>5s}")
 
 
 if __name__ == "__main__":
