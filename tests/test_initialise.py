@@ -73,7 +73,21 @@ def test_encoders_of_other_kinds_take_the_embedding(lm, name):
     assert "begins with 1 of" in vae.facts["begun_with"][0]
 
 
-def test_a_whole_model_can_begin_another(tmp_path):
+@pytest.mark.parametrize("recipe", ["sentences/lstm", "images/conv_vae"])
+def test_a_model_begins_as_the_whole_of_another(tmp_path, recipe):
+    flow = {"model.prior.name": "flow"}
+    first = vae_of(recipe, {**flow, "train.seed": 3})
+    first.save_pretrained(tmp_path / "m")
+    again = vae_of(recipe, {**flow, "model.all_from": str(tmp_path / "m"), "objective.name": "iwae"})
+    one, two = state(first.model), state(again.model)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    assert again.facts["begun_with"][0].startswith(f"the model begins with {len(one)} of its {len(one)} tensors")
+    with pytest.raises(RequestError, match=r"model cannot begin with .*prior\.\S+ has no place"):
+        vae_of(recipe, {"model.prior.name": "standard_normal", "model.all_from": str(tmp_path / "m")})
+
+
+def test_both_sides_of_a_model_can_begin_another(tmp_path):
     first = vae_of("sentences/lstm", {"train.seed": 3})
     first.save_pretrained(tmp_path / "m")
     again = begun(encoder_from=str(tmp_path / "m"), decoder_from=str(tmp_path / "m"))
@@ -133,5 +147,5 @@ def test_a_saved_model_needs_the_first_one_no_more(lm, tmp_path):
 
 def test_models_without_such_a_setting_are_written_as_before():
     tree = settings_of("sentences/lstm").to_dict()
-    assert not {"encoder_from", "decoder_from"} & tree["model"].keys()
+    assert not {"all_from", "encoder_from", "decoder_from"} & tree["model"].keys()
     assert Settings.from_dict(tree).model.encoder_from is None

@@ -99,7 +99,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("recipe", list(MODELS))
-@pytest.mark.parametrize("method", ["rbm", "denoising"])
+@pytest.mark.parametrize("method", ["rbm", "denoising", "contractive"])
 def test_each_layer_has_its_turn_and_the_decoder_is_unrolled_from_them(recipe, method, tmp_path):
     sizes = {"model.encoder.hidden_sizes": [6, 5], "model.decoder.hidden_sizes": [5, 6]}
     vae = vae_of(recipe, {**MODELS[recipe], **sizes})
@@ -127,6 +127,27 @@ def test_each_layer_has_its_turn_and_the_decoder_is_unrolled_from_them(recipe, m
     assert objective.settled(0.6)
 
 
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_the_contraction_of_each_layer_is_its_jacobians_norm(activation):
+    names = {"model.encoder.activation": activation, "model.decoder.activation": activation}
+    for layer in stack(vae_of("images/vae", names).model):
+        v = torch.rand(3, layer.up.in_features)
+        jacobians = [torch.autograd.functional.jacobian(layer.ascend, row[None]).flatten(1) for row in v]
+        expected = torch.stack([(j**2).sum() for j in jacobians])
+        torch.testing.assert_close(layer.contraction(v), expected)
+
+
+def test_a_contractive_layer_trades_its_error_for_codes_that_move_less(tmp_path):
+    found = {}
+    for weight in (0.0, 10.0):
+        options = {"method": "contractive", "share": 0.99, "contraction": weight}
+        run = trainer_of(tmp_path / str(weight), "documents/autoencoder", objective=("layerwise", options), epochs=3)
+        finish(run)
+        layer = stack(run.model)[0]
+        found[weight] = layer.contraction(torch.ones(1, layer.up.in_features)).item()
+    assert found[10.0] < 0.9 * found[0.0]
+
+
 def test_the_distortion_of_the_last_layer_is_that_of_the_whole_network():
     vae = vae_of("documents/autoencoder")
     objective, batch = Layerwise(share=0.5), Batch(batch_of(vae))
@@ -138,7 +159,7 @@ def test_the_distortion_of_the_last_layer_is_that_of_the_whole_network():
     torch.testing.assert_close(objective(vae.model, batch, 0.49).distortion, expected)
 
 
-@pytest.mark.parametrize("method", ["rbm", "denoising"])
+@pytest.mark.parametrize("method", ["rbm", "denoising", "contractive"])
 def test_resume_is_exact_in_every_phase(method, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "LOG_EVERY", 1)
     options = {"method": method, "share": 0.5}
@@ -179,7 +200,9 @@ def test_a_denoising_stack_takes_any_activation():
     assert isinstance(stack(vae.model)[0].activation, nn.ReLU)
 
 
-@pytest.mark.parametrize("options", [{"share": 1.0}, {"steps": 0}, {"corruption": 1.5}, {"share": -0.1}])
+@pytest.mark.parametrize(
+    "options", [{"share": 1.0}, {"steps": 0}, {"corruption": 1.5}, {"share": -0.1}, {"contraction": -1.0}]
+)
 def test_options_that_make_no_sense_are_refused(options):
     with pytest.raises(RequestError):
         Layerwise(**options)

@@ -13,7 +13,7 @@ from textvae.codecs import Codec
 from textvae.errors import RequestError
 from textvae.settings import ModelSettings
 
-Side = Literal["encoder", "decoder"]
+Side = Literal["model", "encoder", "decoder"]
 PLAIN = "constant_variance"  # the posterior of a plain autoencoder
 
 
@@ -33,6 +33,7 @@ class Taken:
 def initialise(model: Autoencoder, codec: Codec, settings: ModelSettings) -> list[Taken]:
     """Copy into a new ``model`` what its settings ask for; without such a setting nothing is read.
 
+    ``all_from`` takes all that there is, to train it further by another objective or at another learning rate.
     ``decoder_from`` takes the decoder and the likelihood's last layer. ``encoder_from`` takes the encoder of a
     model that has one, and the code of a plain autoencoder as the last of its layers, where the new code is alike
     (what makes a distribution begins anew); of a language model it takes those tensors of the decoder that do the
@@ -41,7 +42,11 @@ def initialise(model: Autoencoder, codec: Codec, settings: ModelSettings) -> lis
 
     Raises RequestError for another vocabulary, and where a tensor has no place in the new model.
     """
-    wanted: list[tuple[Side, str | None]] = [("encoder", settings.encoder_from), ("decoder", settings.decoder_from)]
+    wanted: list[tuple[Side, str | None]] = [
+        ("model", settings.all_from),
+        ("encoder", settings.encoder_from),
+        ("decoder", settings.decoder_from),
+    ]
     return [_take(model, codec, settings, side, name) for side, name in wanted if name is not None]
 
 
@@ -55,8 +60,7 @@ def _take(model: Autoencoder, codec: Codec, settings: ModelSettings, side: Side,
     modules: tuple[str, ...] = ("encoder",) if side == "encoder" else ("decoder", "likelihood")
     if side == "encoder" and _same_layer(settings, found.model):
         modules += ("posterior_head",)
-    own = _named(model, modules)
-    given = _named(source, modules)
+    own, given = (tensors.state(m) if side == "model" else _named(m, modules) for m in (model, source))
     if side == "encoder" and not given:
         given = _renamed(_named(source, ("decoder",)), model.encoder.counterparts)
     wider = settings.latent_size - found.model.latent_size if side == "decoder" else 0
@@ -64,7 +68,7 @@ def _take(model: Autoencoder, codec: Codec, settings: ModelSettings, side: Side,
     reasons = [reason for reason in misfits if reason]
     if not given:
         reasons = [f"the {side} {getattr(settings, side).name!r} has no tensors in common with it"]
-    elif side == "decoder" and _ties(model, given) != _ties(source, given):
+    elif side != "encoder" and _ties(model, given) != _ties(source, given):
         reasons = ["one of them ties its embedding to its last layer (model.likelihood.tied), the other does not"]
     if reasons:
         raise RequestError(

@@ -57,7 +57,8 @@ class ModelSettings(Strict):
     decoder_noise: Part = Part(name="none")
     labels: Literal["ignore", "condition", "predict", "both"] = "ignore"  # q(z|x, y) and p(x|z, y); q(y|x); all three
     classes: list[str] = []  # the labels' names, from the corpus
-    encoder_from: str | None = None  # a trained model that a new one begins with; not read again afterwards
+    all_from: str | None = None  # a trained model that a new one begins with; not read again afterwards
+    encoder_from: str | None = None  # one whose encoder it begins with
     decoder_from: str | None = None
 
 

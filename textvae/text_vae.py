@@ -53,8 +53,9 @@ class TextVAE:
     def new(cls, settings: Settings, codec: Codec, begin: bool = True) -> Self:
         """An untrained model, its weights drawn from ``settings.train.seed``.
 
-        Where the settings name models to begin with (``encoder_from``, ``decoder_from``), those weights are put
-        in, and ``facts["begun_with"]`` says how many; ``begin=False`` leaves that out, for weights that come later.
+        Where the settings name models to begin with (``all_from``, ``encoder_from``, ``decoder_from``), those weights
+        are put in, and ``facts["begun_with"]`` says how many; ``begin=False`` leaves that out, for weights that come
+        later.
         """
         torch.manual_seed(settings.train.seed)
         vae = cls(build_model(settings.model, codec), codec, settings)

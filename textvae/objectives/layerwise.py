@@ -114,6 +114,12 @@ class Layer:
             return F.binary_cross_entropy_with_logits(inside, v, reduction="none").sum(-1)
         return 0.5 * (self.below(inside) - v).square().sum(-1)
 
+    def contraction(self, v: Tensor) -> Tensor:
+        """‖∂h/∂v‖² [B], the squared Frobenius norm of the Jacobian of the units h = φ(Wv + b) above v [B, V]."""
+        inputs = _inputs(v, self.up.weight, self.up.bias)
+        slope = torch.autograd.grad(self.activation(inputs).sum(), inputs, create_graph=True)[0]
+        return (slope.square() * self.up.weight.square().sum(1)).sum(-1)
+
 
 def stack(model: Autoencoder) -> list[Layer]:
     """The layers of a deep autoencoder, from the data to the code; RequestError, with the reason, if it is none."""
@@ -182,7 +188,9 @@ class Layerwise(Objective):
       ones with unit Gaussian noise in the code, and below them words, pixels or logistic units
       (Hinton & Salakhutdinov 2006); or
     - as a denoising autoencoder (``denoising``) with tied weights, a share ``corruption`` of whose inputs is blanked
-      out (Vincent et al. 2010); with 0, as a plain one (Bengio et al. 2007).
+      out (Vincent et al. 2010); with 0, as a plain one (Bengio et al. 2007); or
+    - as a contractive autoencoder (``contractive``), with a cost of ``contraction`` · ‖∂h/∂v‖² (Rifai et al. 2011,
+      eq. 5). Its weights are tied too: a free decoder could undo by large weights what small ones of the encoder gain.
 
     Then the stack is unrolled: the decoder's weights are the transposes of the encoder's, its biases those of the units
     below, and the loss is that of the plain autoencoder. All weights are the model's own. While a layer is trained,
@@ -194,17 +202,21 @@ class Layerwise(Objective):
 
     def __init__(
         self,
-        method: Literal["rbm", "denoising"] = "rbm",
+        method: Literal["rbm", "denoising", "contractive"] = "rbm",
         share: float = 0.5,
         steps: int = 1,
         corruption: float = 0.25,
+        contraction: float = 0.1,
     ):
         super().__init__()
         if not 0 <= share < 1:
             raise RequestError(f"The share of the run that pre-trains is from 0 to under 1; {share} is not.")
         if steps < 1:
             raise RequestError(f"Contrastive divergence takes 1 step or more; {steps} is too few.")
-        self.method, self.share, self.steps, self.corruption = method, share, steps, Masking(corruption)
+        if not contraction >= 0:
+            raise RequestError(f"The weight of a contraction is a number of 0 or more; {contraction} is not.")
+        self.method, self.share, self.steps, self.contraction = method, share, steps, contraction
+        self.corruption = Masking(corruption)
         self.then = PlainAutoencoder()
         self.register_buffer("unrolled", torch.tensor(False))
 
@@ -229,6 +241,8 @@ class Layerwise(Objective):
             distortion = -model.likelihood.log_prob(_descend([*under, layer], layer.ascend(clean)), x)
         if self.method == "rbm":
             loss = layer.machine().contrastive_divergence(clean, self.steps)
+        elif self.method == "contractive":
+            loss = (layer.cost(clean, clean) + self.contraction * layer.contraction(clean)).mean()
         else:
             noisy = self.corruption(clean) if under else read(self.corruption(x)).detach()
             loss = layer.cost(noisy, clean).mean()
