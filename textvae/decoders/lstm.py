@@ -1,5 +1,6 @@
 """LSTM decoder of sentences (Bowman et al. 2015)."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -69,20 +70,16 @@ class LSTMDecoder(AutoregressiveDecoder):
         return hidden[:, 0], state
 
     def stepper(self, rows: int) -> Step:
-        """``step``, with the weights laid out once for all words where there are rows enough."""
-        if rows == 1 or self.training or not packs(self.embedding.weight):
+        """``step``, with the weights laid out once for all words."""
+        if self.training or not packs(self.embedding.weight):
             return self.step
-        products = []
-        for lstm in self.lstms:
-            w_ih, w_hh, b_ih, b_hh = lstm.parameters()
-            products.append(packed_linear(torch.cat([w_ih, w_hh], 1), b_ih + b_hh, rows))
+        products = [_gates(*lstm.parameters(), rows) for lstm in self.lstms]
 
         def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             (h, c, z), below = state, self.embedding(self._fed(tokens))
             hs, cs = [], []
             for i, product in enumerate(products):
-                parts = [below, z, h[:, i]] if self.z_to_input and not i else [below, h[:, i]]
-                gates = product(torch.cat(parts, -1))
+                gates = product(torch.cat([below, z], -1) if self.z_to_input and not i else below, h[:, i])
                 enter, forget, _, leave = gates.sigmoid().chunk(4, -1)
                 cs.append(forget * c[:, i] + enter * tanh(gates.chunk(4, -1)[2]))
                 below = leave * tanh(cs[-1])
@@ -112,3 +109,12 @@ class LSTMDecoder(AutoregressiveDecoder):
             last.append(ends)
         h, c = (torch.cat(parts).transpose(0, 1) for parts in zip(*last))
         return inputs, (h, c, z)
+
+
+def _gates(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """Inputs [N, I] and h [N, H] to the gates before their nonlinearities [N, 4H]."""
+    if rows == 1:  # which does not pay for one matrix made of two
+        from_input, from_state = packed_linear(w_ih, b_ih, 1), packed_linear(w_hh, b_hh, 1)
+        return lambda x, h: from_input(x) + from_state(h)
+    product = packed_linear(torch.cat([w_ih, w_hh], 1), b_ih + b_hh, rows)
+    return lambda x, h: product(torch.cat([x, h], -1))
