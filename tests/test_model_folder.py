@@ -43,7 +43,7 @@ def edit(folder, change):
 
 
 def test_a_missing_truncated_or_garbled_file_is_a_corrupt_folder(folder):
-    needed = [file for file in folder.iterdir() if file.name != model_folder.CARD]
+    needed = [file for file in folder.rglob("*") if file.is_file() and file.name != model_folder.CARD]
     assert len(needed) >= 3
     for file in needed:
         data = file.read_bytes()

@@ -95,7 +95,12 @@ def evaluate(
         return
     from textvae_cli.render import table
 
-    words = {"pixels": ("picture", "pixels"), "captions": ("picture", "tokens"), "bag_of_words": ("document", "words")}
+    words = {
+        "pixels": ("picture", "pixels"),
+        "codes": ("picture's code", "numbers"),
+        "captions": ("picture", "tokens"),
+        "bag_of_words": ("document", "words"),
+    }
     each, unit = words.get(vae.settings.codec.name, ("sentence", "tokens"))
     columns: dict[str, Literal["left", "right"]] = {"": "left", "value": "right", "what it is": "left"}
     table(columns, _explained(found, each, unit))
@@ -166,7 +171,7 @@ def _explained(found: dict[str, Any], each: str, unit: str) -> list[tuple[str, s
     shown = []
     for key, more, what in rows:
         value = found.get(key)
-        if value is not None and not (key.startswith("perplexity") and unit == "pixels"):
+        if value is not None and not (key.startswith("perplexity") and unit in ("pixels", "numbers")):
             places = 3 if key in SHARES else 2
             text_of = (
                 str(value)

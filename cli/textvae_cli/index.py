@@ -89,9 +89,9 @@ def _header(vae: "TextVAE", name: str, means: "Means", split: "Split", binary: b
     elif binary:
         some = [split.examples[i] for i in sample_rows(len(split.examples))]
         cuts = tuple(medians(means(some)).tolist())
-    shape = vae.codec.dims["input_shape"] if split.kind == "image" else ()
+    shape = loading.shape(vae) or ()
     size, recipe = vae.settings.model.latent_size, vae.settings.recipe
-    return Header(absolute(name) or name, fingerprint(vae), split.kind, size, cuts, tuple(shape), recipe)
+    return Header(absolute(name) or name, fingerprint(vae), split.kind, size, cuts, shape, recipe)
 
 
 def _unit(vae: "TextVAE") -> str:

@@ -66,8 +66,8 @@ def open_model(model: str | None, device: str = "cpu") -> tuple[str, "TextVAE"]:
 
 def shape(vae: "TextVAE") -> tuple[int, int, int] | None:
     """Channels, height and width of the pictures that the model reads; None for one of text."""
-    found: tuple[int, ...] = tuple(vae.codec.dims.get("input_shape") or ())
-    return (found[0], found[1], found[2]) if len(found) == 3 else None
+    found = vae.codec.picture_shape
+    return (found[0], found[1], found[2]) if found else None
 
 
 def reads_pictures(vae: "TextVAE") -> bool:
@@ -77,7 +77,7 @@ def reads_pictures(vae: "TextVAE") -> bool:
 
 def writes_pictures(vae: "TextVAE") -> bool:
     """Whether what the model writes are pictures: one of captions reads them and writes words."""
-    return reads_pictures(vae) and len(vae.codec.written.dims.get("input_shape") or ()) == 3
+    return vae.codec.written.picture_shape is not None
 
 
 def need_no_pictures(name: str, given: Mapping[str, object]) -> None:

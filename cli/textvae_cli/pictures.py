@@ -30,11 +30,12 @@ def measure(vae: "TextVAE", nll: float, batches: "Batches") -> dict[str, float |
     from textvae.evaluation.images import squared_error
     from textvae.likelihoods import DiscretisedLogistic
 
+    if not isinstance(vae.codec, PixelCodec):
+        return {}  # x is no picture, but a code of one
     found: dict[str, float | str] = {"squared_error": squared_error(vae.model, batches)}
     if isinstance(vae.model.likelihood, DiscretisedLogistic):  # of the others log p is a density, or of bits
         found["bits_per_dimension"] = nll / math.log(2) / math.prod(vae.codec.dims["input_shape"])
-    if isinstance(vae.codec, PixelCodec):
-        found["binarise"] = vae.codec.binarise
+    found["binarise"] = vae.codec.binarise
     return found
 
 

@@ -26,7 +26,7 @@ from textvae_corpora.captions import pairs
 VALID_BATCH = 64
 CODEC, FACTS = "codec", "facts.json"
 CAPTIONS = "captions"
-PICTURES = ("pixels", CAPTIONS)  # codecs that read them
+PICTURES = ("pixels", CAPTIONS, "codes")  # codecs that read them
 
 
 @dataclass(frozen=True)

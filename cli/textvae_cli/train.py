@@ -13,8 +13,10 @@ from textvae.errors import RequestError
 from textvae_cli import console, loading, options
 from textvae_cli.signals import Stopping
 
+DIGITS = "digits", "digits, which come with scikit-learn"
 OURS = {  # what a codec of pictures is fitted to, if no corpus is named
-    "pixels": ("digits", "digits, which come with scikit-learn"),
+    "pixels": DIGITS,
+    "codes": DIGITS,
     "captions": ("captioned-shapes", "captioned-shapes, which are made up"),
 }
 

@@ -11,6 +11,7 @@ CODECS: Registry[Codec] = Registry(
         "bag_of_words": "textvae.codecs.bag_of_words:BagOfWordsCodec",
         "pixels": "textvae.codecs.pixels:PixelCodec",
         "captions": "textvae.codecs.captions:CaptionCodec",
+        "codes": "textvae.codes:CodesCodec",
     },
 )
 

@@ -46,6 +46,11 @@ class Codec(ABC):
         """The sizes that the parts of a model are built from, by the names of their arguments."""
 
     @property
+    def picture_shape(self) -> tuple[int, ...] | None:
+        """The shape (C, H, W) of the pictures that it reads; None for one that reads something else."""
+        return None
+
+    @property
     def written(self) -> "Codec":
         """The codec of what is written, from whose ``dims`` the parts that write are built: itself, or of targets."""
         return self

@@ -90,6 +90,11 @@ class CaptionCodec(Codec):
         return self.pixels.dims
 
     @property
+    def picture_shape(self) -> tuple[int, ...]:
+        """The shape (C, H, W) of a picture."""
+        return self.pixels.shape
+
+    @property
     def written(self) -> TokenCodec:
         """The codec of captions."""
         return self.text

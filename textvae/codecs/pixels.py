@@ -66,6 +66,11 @@ class PixelCodec(Codec):
         return {"input_shape": self.shape}
 
     @property
+    def picture_shape(self) -> tuple[int, ...]:
+        """The shape (C, H, W)."""
+        return self.shape
+
+    @property
     def fingerprint(self) -> str:
         """A hash of the shape and of the binarisation."""
         what = self.shape if self.binarise == "none" else (self.shape, self.binarise)

@@ -1,5 +1,6 @@
 """How near pictures come back, how sparse their codes are, and what the units that read the pixels look for."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -49,7 +50,7 @@ def features(model: Autoencoder, shape: Sequence[int]) -> Tensor:
     """
     layers = (layer for part in (model.encoder, model.posterior_head) for layer in part.modules())
     first = next((layer for layer in layers if isinstance(layer, nn.Linear | nn.Conv2d)), None)
-    if first is None:
+    if first is None or (isinstance(first, nn.Linear) and first.in_features != math.prod(shape)):
         raise RequestError("This model has no layer that reads pixels.")
     weight = first.weight.detach()
     return weight if isinstance(first, nn.Conv2d) else weight.view(-1, *shape)
