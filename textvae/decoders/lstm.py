@@ -73,7 +73,7 @@ class LSTMDecoder(AutoregressiveDecoder):
         """``step``, with the weights laid out once for all words."""
         if self.training or not packs(self.embedding.weight):
             return self.step
-        products = [_gates(*lstm.parameters(), rows) for lstm in self.lstms]
+        products = [_gates(lstm, rows) for lstm in self.lstms]
 
         def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             (h, c, z), below = state, self.embedding(self._fed(tokens))
@@ -111,8 +111,9 @@ class LSTMDecoder(AutoregressiveDecoder):
         return inputs, (h, c, z)
 
 
-def _gates(w_ih: Tensor, w_hh: Tensor, b_ih: Tensor, b_hh: Tensor, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
+def _gates(lstm: nn.Module, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
     """Inputs [N, I] and h [N, H] to the gates before their nonlinearities [N, 4H]."""
+    w_ih, w_hh, b_ih, b_hh = lstm.parameters()
     if rows == 1:  # which does not pay for one matrix made of two
         from_input, from_state = packed_linear(w_ih, b_ih, 1), packed_linear(w_hh, b_hh, 1)
         return lambda x, h: from_input(x) + from_state(h)
