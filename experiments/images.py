@@ -86,6 +86,7 @@ BOUNDS = {
     "conv_vae": Row("VAE, convolutions 32-64, 32, flow prior", "conv_vae", SHORT | FORTY | FLOW),
     "iaf": Row("convolutions 32-64, 32, two inverse autoregressive flows, 2 free nats", "iaf", SHORT | TEN),
     "iaf_diagonal": Row("its twin with a diagonal normal", "iaf", SHORT | TEN | DIAGONAL),
+    "top_down": Row("four layers of 8, inferred from the top down, 1 free nat each", "top_down", SHORT | TEN),
     "iwae": Row("IWAE-50, 784-200-200-50 (Burda 2016)", "iwae", SHORT | TWELVE),
     "iwae_vae": Row("its twin under the ELBO", "iwae", SHORT | TWELVE | {"objective.name": "elbo"}),
 }

@@ -99,11 +99,13 @@ class Memory:
 
 
 def small(options: dict[str, Any]) -> dict[str, Any]:
-    """Those of the options that are large sizes, made small."""
+    """Those of the options that are large sizes or many layers, made small."""
     found: dict[str, Any] = {}
     for key, value in options.items():
         if isinstance(value, list | tuple) and value and all(isinstance(n, int) for n in value):
             found[key] = [8]
+        elif key == "layers" and isinstance(value, int):
+            found[key] = min(value, 2)
         elif isinstance(value, int) and not isinstance(value, bool) and value > 16:
             found[key] = 8
     return found

@@ -12,6 +12,7 @@ from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
 from textvae.corruptions.base import NoCorruption
 from textvae.errors import RequestError
+from textvae.priors.hierarchical import TopDown
 from textvae.schedules import Constant, Schedule
 
 if TYPE_CHECKING:
@@ -124,6 +125,18 @@ def need_dimensions(model: Autoencoder, method: str) -> None:
         ) from None
 
 
+def need_layers(model: Autoencoder, method: str) -> None:
+    """Raise RequestError unless posterior and prior are codes in the same layers."""
+    q = _any_posterior(model)
+    try:
+        kl_per_layer(q, model.prior(), q.sample(torch.Size([1])))
+    except TypeError:
+        raise RequestError(
+            f"{method} needs codes in layers, the same in posterior and prior: take model.posterior.name=top_down and "
+            "model.prior.name=hierarchical, with as many layers, or a floor on the whole rate (per=batch)."
+        ) from None
+
+
 def need_free_rate(model: Autoencoder, method: str) -> None:
     """Raise RequestError if options and not the data set the rate (a von Mises-Fisher of fixed κ, a fixed σ)."""
     with torch.enable_grad():
@@ -159,11 +172,17 @@ def _any_posterior(model: Autoencoder) -> Distribution:
 
 
 def kl(q: Distribution, p: Distribution, z: Tensor | None = None) -> Tensor:
-    """KL(q ‖ p) [B] in nats: in closed form where there is one, else log q(z) − log p(z) at z [K, B, Z] from q."""
+    """KL(q ‖ p) [B] in nats: in closed form where there is one, else at codes z [K, B, Z] from q.
+
+    The estimate is log q(z) − log p(z), or, of two codes in the same layers, that of ``kl_per_layer``.
+    """
     try:
         return kl_divergence(q, p).expand(q.batch_shape)
     except NotImplementedError:
         z = q.rsample(torch.Size([1])) if z is None else z
+    try:
+        return kl_per_layer(q, p, z).sum(-1)
+    except TypeError:  # no layers in common
         return (q.log_prob(z) - p.log_prob(z)).mean(0)
 
 
@@ -172,3 +191,17 @@ def kl_per_dimension(q: Distribution, p: Distribution) -> Tensor:
     if not (isinstance(q, Independent) and isinstance(p, Independent)):
         raise TypeError(f"{type(q).__name__} and {type(p).__name__} have no KL per dimension.")
     return kl_divergence(q.base_dist, p.base_dist)
+
+
+def kl_per_layer(q: Distribution, p: Distribution, z: Tensor) -> Tensor:
+    """KL of each layer [B, L] in nats, for codes in the same layers, given those above it in z [K, B, Z] from q.
+
+    It is in closed form where the layers have one, which varies less than log q(z) − log p(z) does.
+    """
+    if not (isinstance(q, TopDown) and isinstance(p, TopDown) and q.sizes == p.sizes):
+        raise TypeError(f"{type(q).__name__} and {type(p).__name__} have no layers in common.")
+    try:
+        each = torch.stack([kl_divergence(*both) for both in zip(q.given(z), p.given(z))], -1)
+    except NotImplementedError:
+        each = q.log_prob_per_layer(z) - p.log_prob_per_layer(z)
+    return each.mean(0)

@@ -11,6 +11,7 @@ POSTERIORS: Registry[Posterior] = Registry(
         "constant_variance": "textvae.posteriors.constant_variance:ConstantVariance",
         "bernoulli": "textvae.posteriors.bernoulli:BernoulliPosterior",
         "iaf": "textvae.posteriors.iaf:InverseAutoregressiveFlow",
+        "top_down": "textvae.posteriors.top_down:TopDownPosterior",
         "von_mises_fisher": "textvae.posteriors.von_mises_fisher:VonMisesFisherPosterior",
     },
 )

@@ -9,6 +9,7 @@ PRIORS: Registry[Prior] = Registry(
         "standard_normal": "textvae.priors.standard_normal:StandardNormal",
         "logistic_normal": "textvae.priors.logistic_normal:LogisticNormal",
         "flow": "textvae.priors.flow:FlowPrior",
+        "hierarchical": "textvae.priors.hierarchical:Hierarchical",
         "mixture": "textvae.priors.mixture:Mixture",
         "vamp": "textvae.priors.vamp:VampPrior",
         "bernoulli": "textvae.priors.bernoulli:BernoulliPrior",
