@@ -120,9 +120,9 @@ def test_what_is_reported_does_not_know_the_schedule(recipe, schedule, name, opt
 
 
 @pytest.mark.parametrize(("name", "options"), variants(OBJECTIVES))
-def test_every_objective_goes_with_words_noisy_pictures_or_documents_and_may_be_attached_twice(name, options):
+def test_every_objective_goes_with_words_noisy_pictures_documents_or_layers_and_may_be_attached_twice(name, options):
     objective = build_objective(Part(name=name, **options))
-    for recipe in ("sentences/free_bits", "images/denoising", "documents/autoencoder"):
+    for recipe in ("sentences/free_bits", "images/denoising", "documents/autoencoder", "images/top_down"):
         vae = vae_of(recipe, {"model.labels": "predict", "model.classes": ["a", "b"]})
         try:
             objective.attach(vae.model)
