@@ -97,11 +97,12 @@ ABOUT = """\
 # Sentence models, every method at one architecture
 
 Embedding 256, LSTM 512, z 32, the vocabulary of the corpus, batches of 64. Test split; nats per sentence at β = 1.
-IW NLL is from K importance samples, ± its Monte Carlo error; MI is over the whole split and cannot exceed the ln of
-its size. Cost is training only, in CPU-seconds of one core, or seconds of a GPU where it says so. Every row is one
-seed, 0 unless its command says otherwise. Methods that do not pay for the KL of each sentence (WAE, adversarial) are
-no models of density: their −ELBO says nothing. Sureness of published numbers: A seen in a README or page, B recalled
-and arithmetically consistent, C recalled. Written from `docs/results/sentences` by
+IW NLL is from K importance samples, ± its Monte Carlo error, by float32 products or where it says so by bf16; MI is
+over the whole split and cannot exceed the ln of its size. Cost is training only, in CPU-seconds of one core, or
+seconds of a GPU where it says so. Every row is one seed, 0 unless its command says otherwise. Methods that do not
+pay for the KL of each sentence (WAE, adversarial) are no models of density: their −ELBO says nothing. Sureness of
+published numbers: A seen in a README or page, B recalled and arithmetically consistent, C recalled. Written from
+`docs/results/sentences` by
 `python experiments/sentences.py --page-only`."""
 HEADING = "| model | −ELBO | IW NLL | KL | MI | active | epochs | K | cost | sureness |"
 
@@ -118,8 +119,8 @@ def run(corpus: str, key: str, arguments: argparse.Namespace) -> None:
     words += ["--epochs", str(arguments.epochs)] if arguments.epochs else []
     words += flags(settings)
     train_to_the_end(place, words, arguments.device)
-    measure = ("evaluate", f"{corpus}/test", "--model", str(place), "--iw-samples", str(arguments.iw_samples), "--json")
-    report = json.loads(textvae(*measure, "--device", arguments.device))
+    measure = ["evaluate", f"{corpus}/test", "--model", str(place), "--iw-samples", str(arguments.iw_samples), "--json"]
+    report = json.loads(textvae(*measure, "--device", arguments.device, "--precision", "auto"))
     report.pop("model")
     result = {"command": shlex.join(["textvae", *words]), **cost(place), **report}
     file = RESULTS / corpus / f"{key}.json"
@@ -135,10 +136,11 @@ def line(corpus: str, key: str, row: Row) -> str:
         return f"| {row.name} | not run | | | | | | | | |"
     r = json.loads(file.read_text())
     spent = f"{r['cpu_seconds']:,} CPU-s" if r["device"] == "cpu" else f"{r['seconds']:,} s, GPU"
+    half = ", bf16" if r.get("precision") == "bf16" else ""
     code = f"{r['rate']:.2f} | {r['mi']:.2f} | {r['active_units']}" if r["latent_size"] else "– | – | –"
     return (
         f"| **{row.name}** | {r['nll']:.2f} | **{r['nll_iw']:.2f}** ± {r['nll_iw_stderr']:.2f} | {code} | "
-        f"{r['epochs']} | {r['iw_samples']} | {spent} | measured |"
+        f"{r['epochs']} | {r['iw_samples']}{half} | {spent} | measured |"
     )
 
 

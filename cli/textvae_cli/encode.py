@@ -49,15 +49,13 @@ def encode(
     shards.check_place(out, overwrite)
     name, vae = loading.open_model(model, device)
     loading.need_code(vae, name)
-    from textvae.devices import resolve
     from textvae.latent.means import Means
-    from textvae.settings import TrainSettings
     from textvae_cli.reading import read_for
     from textvae_cli.render import counting
 
     split = read_for(vae, name, file, text_column, label_column, encoding, limit)
     total, size = len(split.examples), vae.settings.model.latent_size
-    used = resolve(TrainSettings(device=str(vae.model.device), precision=precision.value)).precision
+    used = loading.precision_of(vae, precision)
     means = Means(vae, used)
     maker = f"{shards.fingerprint(vae)} {used}"
     work = shards.Shards(out, split, means, size, maker, dtype.value)

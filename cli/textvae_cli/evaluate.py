@@ -39,6 +39,9 @@ def evaluate(
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
     encoding: options.Encoding = "utf-8",
+    precision: Annotated[
+        options.Precision, typer.Option("--precision", help="Of products in the bounds.")
+    ] = options.Precision.fp32,
     seed: options.Seed = 0,
     model: options.Model = None,
     device: options.Device = "auto",
@@ -56,6 +59,7 @@ def evaluate(
     documents.check_curve(curve)
     name, vae = loading.open_model(model, device)
     from textvae.batching import Batches
+    from textvae.devices import autocast
     from textvae.evaluation import bounds
     from textvae.evaluation.text import captions_come_back, reconstruction_bleu
     from textvae_cli.reading import labels_for, read_for
@@ -70,9 +74,10 @@ def evaluate(
         raw, labels = pairs(file, split.examples, split.captions, labels)
     examples = encode_examples(raw, vae.codec, labels=labels)
     batches = Batches(examples, vae.codec.collate, BATCH, shuffle=False, targets=vae.codec.targets)
-    with counting("evaluating", len(raw)) as progress:
+    used = loading.precision_of(vae, precision)
+    with counting("evaluating", len(raw)) as progress, autocast(vae.model.device, used):
         report = bounds.evaluate(vae.model, batches, iw_samples, refine, seed=seed or 0, progress=progress)
-    found: dict[str, Any] = {"model": name, **report.to_dict()}
+    found: dict[str, Any] = {"model": name, "precision": used, **report.to_dict()}
     with waiting("reconstructing"):
         found |= captions_come_back(vae, raw) if captioned else {"reconstruction_bleu": reconstruction_bleu(vae, raw)}
     if documents.is_one(vae):

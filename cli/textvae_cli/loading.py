@@ -12,6 +12,7 @@ from textvae_cli.console import say
 
 if TYPE_CHECKING:
     from textvae import TextVAE
+    from textvae_cli import options
 
 RUNS = Path("runs")
 VARIABLE = "TEXTVAE_MODEL"
@@ -62,6 +63,14 @@ def open_model(model: str | None, device: str = "cpu") -> tuple[str, "TextVAE"]:
 
     where = resolve(TrainSettings(device=device, precision="fp32")).device
     return name, TextVAE.from_pretrained(name, where)
+
+
+def precision_of(vae: "TextVAE", asked: "options.Precision") -> str:
+    """``fp32`` or ``bf16``, where ``auto`` is what the model's device does best."""
+    from textvae.devices import resolve
+    from textvae.settings import TrainSettings
+
+    return resolve(TrainSettings(device=str(vae.model.device), precision=asked.value)).precision
 
 
 def shape(vae: "TextVAE") -> tuple[int, int, int] | None:

@@ -23,7 +23,7 @@ class Path(StrEnum):
 
 
 class Precision(StrEnum):
-    """Of training."""
+    """Of products."""
 
     auto = "auto"
     fp32 = "fp32"
