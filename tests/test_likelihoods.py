@@ -13,6 +13,7 @@ from textvae.likelihoods import (
     BLOCK,
     Bernoulli,
     Categorical,
+    DiagonalGaussian,
     DiscretisedLogistic,
     Gaussian,
     Multinomial,
@@ -86,6 +87,21 @@ def test_gaussian_is_a_density_normaliser_included():
     draws = torch.stack([likelihood.draw(hidden) for _ in range(400)])
     torch.testing.assert_close(draws.std(0), torch.full((5, 3, 2, 2), 0.3), atol=0.08, rtol=0)
     assert likelihood.log_scale.requires_grad
+
+
+def test_a_diagonal_gaussian_has_a_deviation_for_each_pixel():
+    likelihood = DiagonalGaussian(4, (3, 2, 2), least=0.5).requires_grad_(False)
+    hidden, x = 2 * torch.randn(5, 4), torch.randn(5, 3, 2, 2)
+    deviation = likelihood.log_scale(hidden).exp()
+    assert deviation.shape == x.shape
+    assert deviation.min() == pytest.approx(0.5)
+    assert deviation.max() > 1
+    expected = D.Normal(likelihood.mean(hidden), deviation).log_prob(x).flatten(1).sum(1)
+    torch.testing.assert_close(likelihood.log_prob(hidden, x), expected)
+    draws = torch.stack([likelihood.draw(hidden) for _ in range(400)])
+    torch.testing.assert_close(draws.std(0) / deviation, torch.ones(5, 3, 2, 2), atol=0.2, rtol=0)
+    with pytest.raises(RequestError, match="over 0"):
+        DiagonalGaussian(4, (1, 2, 2), least=0.0)
 
 
 def test_a_multinomial_of_pictures_is_refused():

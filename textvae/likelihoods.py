@@ -26,6 +26,7 @@ LIKELIHOODS: Registry["Likelihood"] = Registry(
         "topic_mixture": "textvae.likelihoods:TopicMixture",
         "bernoulli": "textvae.likelihoods:Bernoulli",
         "gaussian": "textvae.likelihoods:Gaussian",
+        "diagonal_gaussian": "textvae.likelihoods:DiagonalGaussian",
         "discretised_logistic": "textvae.likelihoods:DiscretisedLogistic",
     },
 )
@@ -204,7 +205,10 @@ class Pixels(Likelihood):
 
     def pixels(self, hidden: Tensor) -> Tensor:
         """hidden [N, H] or [N, h, w, H] to a number for each pixel [N, C, H, W], in float32."""
-        out = self.head(hidden).float()
+        return self._laid_out(self.head(hidden).float())
+
+    def _laid_out(self, out: Tensor) -> Tensor:
+        """What a head says of each place to pixels."""
         if self.patch is None:
             return out.view(-1, *self.shape)
         return F.pixel_shuffle(out.movedim(-1, 1), self.patch)[..., : self.shape[1], : self.shape[2]]
@@ -268,6 +272,39 @@ class Gaussian(Pixels):
         return mean + self.log_scale.exp() * torch.randn_like(mean)
 
 
+class DiagonalGaussian(Pixels):
+    """Normal pixels, each with a mean and a deviation that the decoder tells (Kingma & Welling 2014, app. C.2).
+
+    Deviations are ``least`` or more: a density of pixels that are always the same would have no bound.
+    """
+
+    def __init__(
+        self, hidden_size: int, input_shape: Sequence[int], grid: Sequence[int] | None = None, least: float = 0.01
+    ):
+        super().__init__(hidden_size, input_shape, grid)
+        self.log_least = float(_log_scale(least))
+        self.spread = dense(hidden_size, self.head.out_features)
+
+    def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
+        """hidden [N, …, H] and x [N, …] to [N]: a density, normaliser included."""
+        log_scale = self.log_scale(hidden)
+        standardised = (x - self.mean(hidden)) * (-log_scale).exp()
+        return -(0.5 * standardised.square() + log_scale + 0.5 * LOG_2_PI).flatten(1).sum(1)
+
+    def mean(self, hidden: Tensor) -> Tensor:
+        """The mean [N, …]."""
+        return self.pixels(hidden)
+
+    def log_scale(self, hidden: Tensor) -> Tensor:
+        """The logarithm of the deviation [N, …]."""
+        return self._laid_out(self.spread(hidden).float()).clamp(min=self.log_least)
+
+    def draw(self, hidden: Tensor) -> Tensor:
+        """The mean with noise [N, …]."""
+        mean = self.mean(hidden)
+        return mean + self.log_scale(hidden).exp() * torch.randn_like(mean)
+
+
 class DiscretisedLogistic(Pixels):
     """Bytes, each with the probability that a logistic distribution has on its own 1/255 (Kingma et al. 2016).
 
@@ -310,6 +347,7 @@ class DiscretisedLogistic(Pixels):
 
 
 STEP = 1 / 255  # between two bytes, where white is 1
+LOG_2_PI = math.log(2 * math.pi)
 
 
 def _log_scale(scale: float) -> Tensor:
