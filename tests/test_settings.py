@@ -43,11 +43,12 @@ def test_every_recipe_is_read_written_back_and_says_what_it_is_for(recipe, tmp_p
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_real_sizes_of_every_recipe_can_be_built(recipe):
+    loaded = load_recipe(recipe)
+    codec = codec_of(loaded.codec.name)
     with torch.device("meta"):
-        loaded = load_recipe(recipe)
         classes = [] if loaded.model.labels == "ignore" else ["a", "b"]  # which a corpus gives
         settings = loaded.model.model_copy(update={"classes": classes})
-        model = build_model(settings, codec_of(loaded.codec.name))
+        model = build_model(settings, codec)
     assert sum(p.numel() for p in model.parameters()) > 1000
 
 

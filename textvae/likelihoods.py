@@ -282,7 +282,7 @@ class DiagonalGaussian(Pixels):
         self, hidden_size: int, input_shape: Sequence[int], grid: Sequence[int] | None = None, least: float = 0.01
     ):
         super().__init__(hidden_size, input_shape, grid)
-        self.log_least = float(_log_scale(least))
+        self.log_least = _log(least)
         self.spread = dense(hidden_size, self.head.out_features)
 
     def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
@@ -351,9 +351,13 @@ LOG_2_PI = math.log(2 * math.pi)
 
 
 def _log_scale(scale: float) -> Tensor:
+    return torch.tensor(_log(scale))
+
+
+def _log(scale: float) -> float:
     if not scale > 0:
         raise RequestError(f"The scale of a likelihood is a number over 0; {scale} is not.")
-    return torch.tensor(math.log(scale))
+    return math.log(scale)
 
 
 BLOCK = 256  # rows of logits that one product makes on a CPU
