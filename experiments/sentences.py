@@ -136,7 +136,7 @@ def line(corpus: str, key: str, row: Row) -> str:
         return f"| {row.name} | not run | | | | | | | | |"
     r = json.loads(file.read_text())
     spent = f"{r['cpu_seconds']:,} CPU-s" if r["device"] == "cpu" else f"{r['seconds']:,} s, GPU"
-    half = ", bf16" if r.get("precision") == "bf16" else ""
+    half = ", bf16" if r.get("evaluation_precision") == "bf16" else ""
     code = f"{r['rate']:.2f} | {r['mi']:.2f} | {r['active_units']}" if r["latent_size"] else "– | – | –"
     return (
         f"| **{row.name}** | {r['nll']:.2f} | **{r['nll_iw']:.2f}** ± {r['nll_iw_stderr']:.2f} | {code} | "

@@ -77,7 +77,7 @@ def evaluate(
     used = loading.precision_of(vae, precision)
     with counting("evaluating", len(raw)) as progress, autocast(vae.model.device, used):
         report = bounds.evaluate(vae.model, batches, iw_samples, refine, seed=seed or 0, progress=progress)
-    found: dict[str, Any] = {"model": name, "precision": used, **report.to_dict()}
+    found: dict[str, Any] = {"model": name, "evaluation_precision": used, **report.to_dict()}
     with waiting("reconstructing"):
         found |= captions_come_back(vae, raw) if captioned else {"reconstruction_bleu": reconstruction_bleu(vae, raw)}
     if documents.is_one(vae):

@@ -128,8 +128,8 @@ def test_evaluate(textvae, tiny, tmp_path):
     piped = textvae("evaluate", "-", "--model", tiny, "--json", input=f"{A}\n{B}\n" * 5)
     assert json.loads(piped.stdout)["tokens"] == tree["tokens"]
     half = json.loads(textvae(*words, "--iw-samples", 5, "--precision", "bf16", "--json").stdout)
-    assert half["precision"] == "bf16"
-    assert tree["precision"] == "fp32"
+    assert half["evaluation_precision"] == "bf16"
+    assert tree["evaluation_precision"] == "fp32"
     assert half["nll_iw"] == pytest.approx(tree["nll_iw"], rel=0.01)
     assert half["nll_iw"] != tree["nll_iw"]
 
