@@ -70,6 +70,7 @@ ONWARD = FLOW | {
     "train.learning_rate": 5e-4,
 }
 DIAGONAL = {"model.posterior.name": "diagonal_normal"}
+WHOLE = {"objective.per": "batch"}
 SEEN = {"train.evaluate_every": 4464}
 BRIEF = {"train.epochs": 10, "train.evaluate_every": 2230}
 COMPONENTS = {f"pca_{n}": n for n in (2, 10, 30, 64)}
@@ -94,6 +95,9 @@ BOUNDS = {
     "iaf": Row("convolutions 32-64, 32, two inverse autoregressive flows, 2 free nats", "iaf", SHORT | TEN),
     "iaf_diagonal": Row("its twin with a diagonal normal", "iaf", SHORT | TEN | DIAGONAL),
     "top_down": Row("four layers of 8, inferred from the top down, 1 free nat each", "top_down", SHORT | TEN),
+    "top_down_diagonal": Row(
+        "its twin with a diagonal normal, under the same prior", "top_down", SHORT | TEN | DIAGONAL | WHOLE
+    ),
     "iwae": Row("IWAE-50, 784-200-200-50 (Burda 2016)", "iwae", SHORT | TWELVE),
     "iwae_vae": Row("its twin under the ELBO", "iwae", SHORT | TWELVE | {"objective.name": "elbo"}),
     "iwae_conv": Row("IWAE-50 for an epoch, begun with the VAE of 40", "conv_vae", ONWARD | IWAE),

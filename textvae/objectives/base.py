@@ -133,7 +133,7 @@ def need_layers(model: Autoencoder, method: str) -> None:
     except TypeError:
         raise RequestError(
             f"{method} needs codes in layers, the same in posterior and prior: take model.posterior.name=top_down and "
-            "model.prior.name=hierarchical, with as many layers, or a floor on the whole rate (per=batch)."
+            "model.prior.name=hierarchical, with as many layers, or a floor on the whole rate (objective.per=batch)."
         ) from None
 
 

@@ -26,8 +26,8 @@ class TopDownPosterior(Posterior):
     def __init__(self, feature_size: int, latent_size: int, layers: int = 2, hidden_size: int = 256, flows: int = 0):
         super().__init__()
         self.sizes = layer_sizes(latent_size, layers)
-        if hidden_size < 1:
-            raise RequestError(f"What comes up and down has 1 unit or more; hidden_size = {hidden_size} is not.")
+        if hidden_size < 1 or flows < 0:
+            raise RequestError("The posterior 'top_down' needs a hidden_size of 1 or more, and 0 flows or more.")
         self.up = dense(feature_size, hidden_size)
         self.down = nn.ModuleList(dense(above, hidden_size, bias=False) for above in sums_before(self.sizes))
         self.heads = nn.ModuleList(
