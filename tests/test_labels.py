@@ -61,6 +61,26 @@ def test_a_label_changes_what_is_written_and_what_is_read(recipe):
     assert not torch.equal(*(model.posterior(x, torch.full((4,), y)).mean for y in (0, 1)))
 
 
+def test_a_model_that_needs_a_label_is_told_its_own_guess_or_one_drawn():
+    vae = labelled_vae("images/vae", "both")
+    raw, names = raw_of("pixels")[:6], vae.settings.model.classes
+    guessed = vae.guess(raw)
+    logits = vae.model.label_logits(vae.model.features(vae.batch(raw)))
+    assert guessed == [names[i] for i in logits.argmax(-1).tolist()]
+    told = vae.write(vae.encode(raw), label=guessed)[0]
+    assert np.array_equal([mean for (mean,) in vae.reconstruct(raw)], told)
+    ends = vae.interpolate(raw[0], raw[5], 2)
+    assert np.array_equal([step.raw for step in ends], [told[0], told[5]])
+    labels = []
+    vae.model.condition.register_forward_pre_hook(lambda _, given: labels.extend(given[1].tolist()))
+    vae.sample(60, seed=1)
+    assert {*labels} == {0, 1, 2}
+    labels.clear()
+    vae.sample(4, label=names[1])
+    assert labels == [1] * 4
+    assert labelled_vae("images/vae", "condition").guess(raw) is None
+
+
 def test_the_bound_of_an_unlabelled_example_sums_over_the_labels():
     """Kingma et al. (2014), eqs. 6 and 7, the slow way, with posteriors so narrow that a draw is the mean."""
     vae = labelled_vae("documents/vae", "both", **{"model.prior.name": "standard_normal"})

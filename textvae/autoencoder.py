@@ -58,9 +58,16 @@ class Autoencoder(nn.Module):
 
     def posterior_of(self, features: Tensor, y: Tensor | None = None) -> Distribution:
         """q(z|x, y) of the encoder's features [B, F]; a label that is not given is the classifier's guess."""
-        if y is None and self.condition.classes and self.classifier is not None:
-            y = self.classifier(features).argmax(-1)
-        return self.posterior_head(self.condition(features, y))
+        return self.posterior_head(self.condition(features, self.guess(features) if y is None else y))
+
+    def guess(self, features: Tensor) -> Tensor | None:
+        """The most probable labels [B], where codes and what is written of them depend on a label; else None."""
+        return self.label_logits(features).argmax(-1) if self.needs_label else None
+
+    @property
+    def needs_label(self) -> bool:
+        """Whether the decoder has never been without a label: where one was not known, all of them were tried."""
+        return bool(self.condition.classes) and self.classifier is not None
 
     def label_logits(self, features: Tensor) -> Tensor:
         """log q(y|x) [B, C], up to a constant, of the encoder's features [B, F]."""

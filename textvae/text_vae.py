@@ -101,9 +101,13 @@ class TextVAE:
         return self.write(z, decoding)[0]
 
     def write(
-        self, z: Tensor, decoding: Decoding | None = None, label: str | None = None, source: Tensor | None = None
+        self,
+        z: Tensor,
+        decoding: Decoding | None = None,
+        label: str | Sequence[str] | None = None,
+        source: Tensor | None = None,
     ) -> tuple[list[Any], list[float]]:
-        """What the model writes at codes z [N, Z], told the ``label``, and log p(x|z) of each in nats.
+        """What the model writes at codes z [N, Z], told the ``label`` or one for each, and log p(x|z) in nats.
 
         ``source`` [N, …] is what z are the codes of, where there is such an x: some decoders read it (switches).
         Codes of a model on the sphere are put back on it first: sums and straight lines leave it.
@@ -112,19 +116,35 @@ class TextVAE:
         limit = self.codec.written.dims.get("max_length") or decoding.max_length
         decoding = replace(decoding, max_length=min(decoding.max_length, limit))
         z = self.model.prior.support.project(z.to(self.model.device))
-        y = None if label is None else torch.full((len(z),), self._class(label), device=z.device)
+        labels = [label] * len(z) if isinstance(label, str) else label
+        y = None if labels is None else torch.tensor([self._class(one) for one in labels], device=z.device).long()
         x, log_prob = generate(self.model.eval(), self.model.condition(z, y), decoding, source)
         return self.codec.decode(x), log_prob.tolist()
 
     def interpolate(
         self, a: Any, b: Any, steps: int = 7, path: str = "linear", decoding: Decoding | None = None
     ) -> list[Step]:
-        """The homotopy from ``a`` to ``b``: what ``steps`` points between their codes say (Bowman et al., §4.3)."""
+        """The homotopy from ``a`` to ``b``: what ``steps`` points between their codes say (Bowman et al., §4.3).
+
+        A model that needs a label is told that of the nearer end, as it guesses it.
+        """
         if steps < 2:
             raise RequestError(f"A path has at least 2 steps, its ends; {steps} is too few.")
         ends = self.encode([a, b])
         z = homotopy(ends[0], ends[1], steps, path)
-        return [Step(i / (steps - 1), *pair) for i, pair in enumerate(zip(*self.write(z, decoding)))]
+        guessed = self.guess([a, b])
+        labels = guessed and [guessed[2 * i >= steps] for i in range(steps)]
+        return [Step(i / (steps - 1), *pair) for i, pair in enumerate(zip(*self.write(z, decoding, labels)))]
+
+    @torch.no_grad()
+    def guess(self, raw: Sequence[Any]) -> list[str] | None:
+        """The label of each example, as the model tells it, where what it writes needs one; else None."""
+        if not self.model.needs_label:
+            return None
+        return self._names(self.model.guess(self.model.eval().features(self.batch(raw))))
+
+    def _names(self, y: Tensor | None) -> list[str] | None:
+        return None if y is None else [self.settings.model.classes[i] for i in y.tolist()]
 
     def _class(self, label: str) -> int:
         """The number of a class; RequestError for one that the model was not trained on."""
@@ -143,7 +163,7 @@ class TextVAE:
     ) -> list[Sample]:
         """``n`` draws of z from the prior, each with its most probable x; ``seed`` makes them repeatable.
 
-        A model that is told labels takes one, by its name.
+        A model that is told labels takes one, by its name; of one that needs a label each draw has another.
 
         ``Decoding("sample")`` draws x from p(x|z) as well; a model without a code does that anyway.
         """
@@ -154,7 +174,10 @@ class TextVAE:
             samples: list[Sample] = []
             for size in _pieces(n, 256):
                 z = self.model.prior().sample(torch.Size([size]))
-                samples += map(Sample, *self.write(z, decoding, label))
+                labels: str | list[str] | None = label
+                if label is None and self.model.needs_label:
+                    labels = self._names(torch.randint(len(self.settings.model.classes), (size,)))
+                samples += map(Sample, *self.write(z, decoding, labels))
             return samples
 
     def reconstruct(self, raw: Sequence[Any], samples: int = 0, decoding: Decoding | None = None) -> list[list[Any]]:
@@ -163,9 +186,12 @@ class TextVAE:
             return []
         with torch.no_grad():
             x = self.batch(raw)
-            q = self.model.eval().posterior(x)
+            features = self.model.eval().features(x)
+            y = self.model.guess(features)
+            q = self.model.posterior_of(features, y)
             z = torch.cat([q.mean[None], q.sample(torch.Size([samples]))]).transpose(0, 1)
-        texts, _ = self.write(z.flatten(0, 1), decoding, source=x.repeat_interleave(samples + 1, 0))
+        labels = None if y is None else self._names(y.repeat_interleave(samples + 1))
+        texts, _ = self.write(z.flatten(0, 1), decoding, labels, source=x.repeat_interleave(samples + 1, 0))
         return [texts[i : i + samples + 1] for i in range(0, len(texts), samples + 1)]
 
 

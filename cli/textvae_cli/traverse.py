@@ -82,6 +82,8 @@ def traverse(
     with torch.no_grad():
         prior = vae.model.prior()
         values = [torch.linspace(ends[0], ends[1], count) if ends else quantiles(prior, dim, count) for dim in wanted]
+    if label is None and vae.model.needs_label:
+        label = _label(vae, start)
     codes = traversal(z, wanted, values)
     found, log_prob = vae.write(codes.flatten(0, -2), decoding, label)
     places = torch.cartesian_prod(*values).view(len(found), -1).tolist()
@@ -134,6 +136,17 @@ def _start(vae: "TextVAE", source: str | None) -> "Tensor":
             return prior.mean
         except NotImplementedError:  # a flow's is not known
             return prior.sample(torch.Size([10_000])).mean(0)
+
+
+def _label(vae: "TextVAE", source: str | None) -> str:
+    """The label that the model tells of what is named, else its first."""
+    if source is None:
+        found = vae.settings.model.classes[0]
+    else:
+        raw = pictures.read(vae, [source])[1] if loading.reads_pictures(vae) else [source]
+        [found] = vae.guess(raw) or [""]
+    console.say(f"label: {found}; --label names another")
+    return found
 
 
 def _most_sensitive(vae: "TextVAE", z: "Tensor", count: int) -> list[int]:
