@@ -3,6 +3,7 @@
     python experiments/classifiers.py                                  # every row that has no result yet
     python experiments/classifiers.py --rows contractive --labels 1000 --seeds 0 1 2
     python experiments/classifiers.py --labels 100 --seeds 0 1 2 3 4   # M1+M2, five draws of the labels
+    python experiments/classifiers.py --picture                        # of the first draw: its styles, by label
     python experiments/classifiers.py --page-only                      # write the page again
 
 What a row measured is kept as one file in docs/results/classifiers; a row without one is printed as not run. What is
@@ -22,10 +23,12 @@ from common import cost, flags, textvae
 from textvae import TextVAE
 from textvae.batching import Batches, ListExamples
 from textvae.evaluation.bounds import evaluate
+from textvae.pictures import save
 from textvae_corpora import load_examples
 from textvae_corpora.labels import renumber
 
 RESULTS, PAGE = Path("docs/results/classifiers"), Path("docs/classifiers.md")
+STYLES = Path("docs/pictures/m1_m2.png")
 ALL, FEW, FEWEST = 57_000, 1_000, 100
 VALID = 1_000  # pictures that choose among the models of few labels
 EPOCHS = {ALL: 5, FEW: 40}
@@ -85,6 +88,7 @@ the labels out where they are not known (recipe images/m1_m2). The last model is
 {FEWEST}. The settings were chosen by the 3,000 held-out pictures, with draw 0. Published rows (Kingma et al. 2014) are
 recalled, not looked up: another M1, fully connected and trained for far longer.
 """
+DRAWING = f"sample -n 16 --seed 0 --label 3 --grid row.png --model runs/classifiers/m1_m2-{FEWEST}-0"
 PUBLISHED_STAGES = """\
 | M1+M2 (Kingma 2014) | 3.33 ± 0.14 | | |
 | M1+TSVM (Kingma 2014) | 11.82 ± 0.25 | | |
@@ -154,6 +158,12 @@ def run(key: str, labels: int, seed: int, out: Path) -> None:
     print(key, labels, seed, round(keep["error"], 2), keep["cpu_seconds"], flush=True)
 
 
+def draw_styles(out: Path) -> None:
+    """Samples of M1+M2: a column has one code, a row one label."""
+    vae = TextVAE.from_pretrained(out / f"m1_m2-{FEWEST}-0")
+    save(STYLES, [[one.raw for one in vae.sample(16, seed=0, label=str(k))] for k in range(10)])
+
+
 def results(key: str, labels: int) -> list[dict[str, Any]]:
     """What a row measured, a dictionary a seed."""
     return [json.loads(file.read_text()) for file in sorted(RESULTS.glob(f"{key}-{labels}-*.json"))]
@@ -187,7 +197,11 @@ def page() -> str:
             spent = f"{r['pretraining_cpu_seconds']} | {r['cpu_seconds']}"
             text.append(f"| {row.name}, draw {r['seed']} | {r['error']:.2f} | {spent} |")
         text.append(f"| **{row.name}, mean of the draws** | {shown(found)} | | |")
-    text += [PUBLISHED_STAGES, "## Commands", ""]
+    text += [PUBLISHED_STAGES]
+    if STYLES.exists():
+        text += ["The model of draw 0: each column one code z₂, each row one label. A row is made by", ""]
+        text += [f"    textvae {DRAWING}", "", f"![styles](pictures/{STYLES.name})", ""]
+    text += ["## Commands", ""]
     for key in ROWS | STAGED:
         for r in results(key, FEW)[:1] + results(key, ALL)[:1] + results(key, FEWEST)[:1]:
             text += [f"    {r[which]}" for which in ("pretraining", "command") if r[which]]
@@ -200,10 +214,13 @@ def main() -> None:
     parser.add_argument("--labels", nargs="+", type=int, choices=(FEWEST, FEW, ALL), default=[FEWEST, FEW, ALL])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=Path, default=Path("runs/classifiers"))
+    parser.add_argument("--picture", action="store_true", help="instead: draw docs/pictures/m1_m2.png")
     parser.add_argument("--page-only", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    for labels in [] if arguments.page_only else arguments.labels:
+    if arguments.picture:
+        draw_styles(arguments.out)
+    for labels in [] if arguments.page_only or arguments.picture else arguments.labels:
         rows = STAGED if labels == FEWEST else ROWS
         for key in [key for key in rows if key in (arguments.rows or rows)]:
             for seed in arguments.seeds:
