@@ -10,6 +10,7 @@ import torch
 from tests.toys import attached, batch_of, codec_of, objective_of, raw_of, settings_of
 from textvae.batching import Batch, Batches, ListExamples
 from textvae.errors import RequestError
+from textvae.evaluation.bounds import evaluate
 from textvae.labels import Condition
 from textvae.objectives import kl
 from textvae.run_folder import RunFolder
@@ -79,6 +80,22 @@ def test_a_model_that_needs_a_label_is_told_its_own_guess_or_one_drawn():
     vae.sample(4, label=names[1])
     assert labels == [1] * 4
     assert labelled_vae("images/vae", "condition").guess(raw) is None
+
+
+def test_a_split_without_labels_is_measured_with_those_that_the_model_guesses():
+    vae = labelled_vae("images/vae", "both")
+    names, encoded = vae.settings.model.classes, vae.codec.encode(raw_of("pixels")[:8])
+    guessed = np.array([names.index(name) for name in vae.guess(raw_of("pixels")[:8])])
+    some = np.where(np.arange(8) % 2, guessed, -1)
+
+    def measured(labels):
+        return evaluate(vae.model, Batches(ListExamples(encoded, labels), vae.codec.collate, 8, shuffle=False))
+
+    whole, half, none = measured(guessed), measured(some), measured(None)
+    assert whole.nll == half.nll == none.nll
+    assert whole.accuracy == half.accuracy == 1
+    assert none.accuracy is None
+    assert measured((guessed + 1) % 3).nll != whole.nll
 
 
 def test_the_bound_of_an_unlabelled_example_sums_over_the_labels():

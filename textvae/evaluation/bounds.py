@@ -62,6 +62,8 @@ def evaluate(
     After ``refinement`` gradient steps on each example's own ELBO the bounds are tighter, by what the encoder's
     posterior falls short of the best one of its family (Kim et al. 2018; Cremer et al. 2018).
 
+    A model that needs a label is told its own guess where the split has none: the bounds are then on log p(x|y).
+
     The noise of a batch is drawn from ``seed`` and its number; the caller's own random state is left as it was.
     Several processes, which all call this, take the batches in turns and return what one alone would: sums and
     mutual information are those of the whole split, up to the order of the sums. ``progress`` is called with the
@@ -78,6 +80,12 @@ def evaluate(
             torch.manual_seed(fold(seed, number))
             batch = batches.take(rows).to(model.device)
             x, y, features = batch.scored, batch.y, model.features(batch.x)
+            right = labelled = torch.zeros(0)
+            if model.classifier is not None and y is not None:
+                labelled = y[y >= 0]
+                right = model.label_logits(features).argmax(-1)[y >= 0] == labelled
+            if (guess := model.guess(features)) is not None:
+                y = guess if y is None else torch.where(y < 0, guess, y)
             q, p = model.posterior_of(features, y), model.prior()
             q = _refined(model, x, y, q, refinement) if refinement else q
             z = q.sample(torch.Size([1]))
@@ -85,10 +93,6 @@ def evaluate(
             iw, variance = _importance_weighted(model, x, y, q, iw_samples) if iw_samples else (rate, rate)
             units = model.likelihood.units(x).double()
             per_word = ((distortion + rate).double() / units)[units > 0]
-            right = labelled = torch.zeros(0)
-            if model.classifier is not None and y is not None:
-                labelled = y[y >= 0]
-                right = model.label_logits(features).argmax(-1)[y >= 0] == labelled
             found = distortion, rate, iw, variance, units, per_word, units == 0, right, labelled >= 0
             sums += torch.stack([each.double().sum().cpu() for each in found])
             latent.add(q, z[0], n - len(x))
