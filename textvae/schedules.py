@@ -32,15 +32,15 @@ class Constant(Schedule):
 
 
 class Linear(Schedule):
-    """From ``start`` to 1 over the first ``warmup`` of the run, then 1 (Bowman et al. 2015)."""
+    """From ``start`` to ``beta`` over the first ``warmup`` of the run, then ``beta`` (Bowman et al. 2015, to 1)."""
 
-    def __init__(self, warmup: float = 0.2, start: float = 0.0):
-        self.warmup, self.start = _share("warmup", warmup), start
+    def __init__(self, warmup: float = 0.2, start: float = 0.0, beta: float = 1.0):
+        self.warmup, self.start, self.beta = _share("warmup", warmup), start, beta
 
     def __call__(self, progress: float) -> float:
         """β rises on a line."""
         done = min(1.0, progress / self.warmup) if self.warmup else 1.0
-        return self.start + (1 - self.start) * done
+        return self.start + (self.beta - self.start) * done
 
 
 class Logistic(Schedule):
