@@ -19,7 +19,7 @@ class MLPEncoder(Encoder):
     Counts are heavy-tailed, and depend on the length of the document. ``transform`` is what the first layer reads:
 
     - ``none``: x itself;
-    - ``log1p``: log(1 + x);
+    - ``log1p``: log(1 + |x|), with the sign of x;
     - ``probabilities``: x / Σ x (Hinton & Salakhutdinov 2006);
     - ``tf_idf``: (1 + log x) (1 − log s) where the word is in the document, s being the share of the training
       documents that it is in (Salton & Buckley 1988). A word that no document had weighs nothing. All documents are
@@ -58,7 +58,7 @@ class MLPEncoder(Encoder):
     def inputs(self, x: Tensor) -> Tensor:
         """x [B, …] to what the first layer reads [B, I]."""
         if self.transform == "log1p":
-            x = x.log1p()
+            x = x.abs().log1p().copysign(x)  # codes may be below 0
         elif self.transform == "probabilities":
             x = x / x.sum(-1, keepdim=True).clamp(min=1)
         elif self.transform == "tf_idf":
