@@ -173,7 +173,7 @@ class Picture(NamedTuple):
     option: str = "--out"
 
 
-TWELVE = "reconstruct mnist/test:0-11"
+RECONSTRUCTED = "reconstruct mnist/test:0-11"
 GALLERY = {
     "vae": Picture("Samples of the VAE 784-400-16", "vae", "sample -n 64 --seed 0", "--grid"),
     "conv_vae": Picture(
@@ -184,13 +184,13 @@ GALLERY = {
     "codes_ae": Picture("Codes of the error alone (autoencoder)", "plane_ae", "plot codes mnist/test --points 2000"),
     "codes_kl": Picture("of all but the KL alone (β = 1,000)", "plane_kl", "plot codes mnist/test --points 2000"),
     "codes_vae": Picture("and of both (VAE)", "plane", "plot codes mnist/test --points 2000"),
-    "autoencoder": Picture("Test pictures from 30 numbers: 784-1000-500-250-30, pre-trained", "hinton", TWELVE),
-    "linear": Picture("The same from a linear autoencoder, which is PCA", "linear", TWELVE),
-    "switches": Picture("Unpooling with switches: 30 numbers and the places of the maxima", "switches", TWELVE),
+    "autoencoder": Picture("Test pictures from 30 numbers: 784-1000-500-250-30, pre-trained", "hinton", RECONSTRUCTED),
+    "linear": Picture("The same from a linear autoencoder, which is PCA", "linear", RECONSTRUCTED),
+    "switches": Picture("Unpooling with switches: 30 numbers and the places of the maxima", "switches", RECONSTRUCTED),
     "denoising": Picture(
-        "Denoising: the picture, what is read, what is written", "denoising", f"{TWELVE} --noisy --seed 0"
+        "Denoising: the picture, what is read, what is written", "denoising", f"{RECONSTRUCTED} --noisy --seed 0"
     ),
-    "noise2noise": Picture("The same, never shown a clean picture", "noise2noise", f"{TWELVE} --noisy --seed 0"),
+    "noise2noise": Picture("The same, never shown a clean picture", "noise2noise", f"{RECONSTRUCTED} --noisy --seed 0"),
     "features_denoising": Picture("Weights of denoising units", "denoising", "plot features"),
     "features_plain": Picture("of units that were shown no noise", "plain", "plot features"),
     "features_sparse": Picture("and of sparse ones (an activity of 0.05)", "sparse_kl", "plot features"),
