@@ -136,7 +136,7 @@ def test_resume_is_exact_under_every_objective(name, options, tmp_path, monkeypa
 
 def recipe_for(name, options):
     """A recipe whose model that objective goes with: of sentences, if it goes with any."""
-    for recipe in ("sentences/ptb", "images/denoising", "documents/autoencoder", "images/m2"):
+    for recipe in ("sentences/ptb", "images/denoising", "documents/autoencoder", "images/m2", "images/top_down"):
         try:
             build_objective(Part(name=name, **options)).attach(vae_of(recipe).model)
         except RequestError:
