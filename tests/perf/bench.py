@@ -416,10 +416,11 @@ work (load {load:.0f} at the end): of the absolute numbers, those at batch 1, wh
 the cache, suffer most; the shares, and the ratios between loops of one batch, less.
 
 Sentence VAE at embedding 256, LSTM 512, z 32 and 10,000 words, on made-up sentences with the lengths of Penn
-Treebank's. CPU-seconds of one thread; on a GPU, where there is one, seconds by the clock. Three loops run in turns at
-the same sizes and batch: the *textbook loop* (float32, packed sequences, one softmax over all words, shuffled and
-padded to the longest sentence), the same on sentences of like length, which leaves out most of the padding, and ours
-(bf16 where it is faster, length buckets, a softmax made once for both passes).
+Treebank's. CPU-seconds of one thread; on a GPU, where there is one, seconds by the clock. Loops run in turns at the
+same sizes and batch: the *textbook loop* (float32, packed sequences, one softmax over all words, shuffled and padded to
+the longest sentence), the same on sentences of like length, which leaves out most of the padding, and ours (bf16 where
+it is faster, length buckets, a softmax made once for both passes), with the same LSTM and with the ten dilated
+convolutions of Yang et al. (2017), whose words cost more.
 
 The *ceiling* is what the machine's matrix products would allow if nothing else took time. In training and encoding:
 the rate of a product, measured in the same run and in the precision of the loop, over the FLOP that a word needs
