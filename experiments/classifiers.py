@@ -80,7 +80,7 @@ TOLD = {"model.labels": "predict", "objective.name": "classification", "train.ep
 REPEATED = {"corpus.labelled_share": 0.05, "train.epochs": 12}
 STAGED = {
     "m1": Row("M1, a classifier of its codes", STAGES | TOLD, FIRST, "m1_m2", first="conv_vae"),
-    "m2": Row("M2 on pixels", STAGES | REPEATED, recipe="m2"),
+    "m2": Row("M2 on pixels, 12 epochs, not tuned", STAGES | REPEATED, recipe="m2"),
     "m1_m2": Row("M1+M2", STAGES, FIRST, "m1_m2", first="conv_vae"),
 }
 ABOUT = f"""\
