@@ -31,7 +31,8 @@ HALF = {"model.decoder.dropout": 0.5}  # as the papers have it, on corpora of th
 STRONG = {"model.decoder.dropout": 0.5, "model.decoder.locked": True, "model.decoder.weight_drop": 0.4}
 STRONG |= {"model.decoder.embedding_dropout": 0.1}
 ON_BATCH = {"objective.nats": 8.0, "objective.per": "batch"}
-AWD = STRONG | {"model.decoder.embedding_size": 512, "model.decoder.hidden_size": 1024, "model.decoder.layers": 2}
+WIDE = {"model.decoder.embedding_size": 320, "model.decoder.hidden_size": 1152, "model.decoder.weight_drop": 0.5}
+WIDE |= {"train.learning_rate": 1.5e-3}
 ALL_UNITS = {"model.posterior.name": "batch_norm", "model.posterior.gamma": 1.0, "model.encoder.dropout": 0.2}
 PLAIN = {"model.posterior.name": "diagonal_normal"}
 FLOW = {"model.prior.name": "flow", "objective.rate": 7.0}
@@ -80,8 +81,8 @@ ROWS = {
     "lcnn_init": Row("context 125, language model's encoder", "lcnn", {}, ("model.encoder_from", "language_model")),
 }  # fmt: skip
 LARGE = {
-    "awd_language_model": Row("language model, 2 × 1024, locked dropout, weight drop", "language_model", AWD),
-    "awd": Row("VAE, 2 × 1024, locked dropout, weight drop", "awd", {}),
+    "awd_language_model": Row("language model, LSTM 1152, the same dropouts", "language_model", STRONG | WIDE),
+    "awd": Row("VAE that begins with it, flow prior, rate 7", "awd", {}, ("model.decoder_from", "awd_language_model")),
 }
 CONTEXTS = {"scnn": 15, "mcnn": 63, "lcnn": 125, "vlcnn": 187}
 PUBLISHED = {

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
-from tests.toys import batch_of, batches_of, vae_of, whole_batch
+from tests.toys import batch_of, batches_of, shaken, vae_of, whole_batch
 from textvae.assembly import build_objective
 from textvae.errors import RequestError
 from textvae.evaluation.bounds import evaluate
@@ -19,14 +19,6 @@ from textvae.priors.standard_normal import StandardNormal
 from textvae.settings import Part
 
 K = torch.Size
-
-
-def shaken(module, scale=0.2):
-    """The module with weights large enough to matter."""
-    with torch.no_grad():
-        for p in module.parameters():
-            p.add_(scale * torch.randn_like(p))
-    return module
 
 
 def linear(sizes, seed):
@@ -75,7 +67,7 @@ def test_the_kl_of_linear_layers_is_that_of_the_normal_distributions_and_varies_
 
 
 def test_one_layer_is_a_diagonal_normal_under_a_diagonal_normal():
-    head, prior = shaken(TopDownPosterior(5, 3, layers=1)), shaken(Hierarchical(3, layers=1))
+    head, prior = shaken(TopDownPosterior(5, 3, layers=1), 0.2), shaken(Hierarchical(3, layers=1), 0.2)
     q, p = head(torch.randn(4, 5)), prior()
     z = q.rsample(K([2]))
     one, two = next(q.given(z)), next(p.given(z[0, 0]))
@@ -88,8 +80,8 @@ def test_one_layer_is_a_diagonal_normal_under_a_diagonal_normal():
 
 @pytest.mark.parametrize("flows", [0, 1])
 def test_log_q_and_log_p_are_sums_over_the_layers_given_those_above(flows):
-    head = shaken(TopDownPosterior(5, 5, layers=3, hidden_size=8, flows=flows))
-    prior, features = shaken(Hierarchical(5, layers=3, hidden_size=8)), torch.randn(4, 5)
+    head = shaken(TopDownPosterior(5, 5, layers=3, hidden_size=8, flows=flows), 0.2)
+    prior, features = shaken(Hierarchical(5, layers=3, hidden_size=8), 0.2), torch.randn(4, 5)
     assert head.sizes == prior.sizes == [2, 2, 1]
     q, p = head(features), prior()
     z = q.sample(K([3]))
@@ -124,7 +116,7 @@ def test_the_densities_integrate_to_1(flows):
 
 
 def test_a_layer_does_not_read_those_below_it():
-    q = shaken(TopDownPosterior(3, 4, 4, flows=1))(torch.randn(1, 3))
+    q = shaken(TopDownPosterior(3, 4, 4, flows=1), 0.2)(torch.randn(1, 3))
     z = q.sample()[0]
     jacobian = torch.autograd.functional.jacobian(lambda z: q.log_prob_per_layer(z[None])[0], z)
     assert torch.equal(jacobian, jacobian.tril())
@@ -146,7 +138,7 @@ def test_the_rate_has_gradients_for_every_weight_of_both(flows):
 
 
 def test_gradients_of_the_density_are_those_of_finite_differences():
-    head = shaken(TopDownPosterior(3, 4, 2, hidden_size=6)).double()
+    head = shaken(TopDownPosterior(3, 4, 2, hidden_size=6), 0.2).double()
     z, features = torch.randn(2, 4, dtype=torch.double), torch.randn(2, 3, dtype=torch.double)
     up = head.up(features).detach()
     layers = [lambda above, d=d, h=h: h(torch.nn.functional.elu(up + d(above))) for d, h in zip(head.down, head.heads)]

@@ -233,7 +233,7 @@ def test_a_model_is_found_by_folder_run_or_not_at_all(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RequestError, match="not a model"):
         model_folder.find(tmp_path / "empty")
-    for name in (tmp_path / "nowhere", "nowhere", "./no/where", "~/nothing", "a/b/c"):
+    for name in (tmp_path / "nowhere", "nowhere", "./no/where", "runs/nowhere", "~/nothing", "a/b/c"):
         with pytest.raises(RequestError, match="no such folder"):
             model_folder.find(name)
 

@@ -8,7 +8,7 @@ import torch
 from scipy.special import ive
 from torch.distributions import Independent, Normal, kl_divergence
 
-from tests.toys import batch_of, batches_of, vae_of
+from tests.toys import batch_of, batches_of, shaken, vae_of
 from textvae.bessel import log_bessel
 from textvae.errors import RequestError
 from textvae.evaluation.bounds import evaluate
@@ -22,14 +22,6 @@ from textvae.priors.standard_normal import StandardNormal
 from textvae.priors.uniform_sphere import UniformOnSphere
 
 K = torch.Size
-
-
-def shaken(module, scale=1.0):
-    """The module with weights large enough to matter."""
-    with torch.no_grad():
-        for p in module.parameters():
-            p.add_(scale * torch.randn_like(p))
-    return module
 
 
 # Batch norm

@@ -267,3 +267,11 @@ def homes(slot: str, name: str, options: dict[str, Any]) -> list[TextVAE]:
 def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     """Whether two dictionaries hold the same tensors, bit for bit."""
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def shaken(module, scale=1.0):
+    """The module with weights large enough to matter."""
+    with torch.no_grad():
+        for p in module.parameters():
+            p.add_(scale * torch.randn_like(p))
+    return module

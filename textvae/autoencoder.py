@@ -60,6 +60,12 @@ class Autoencoder(nn.Module):
         """q(z|x, y) of the encoder's features [B, F]; a label that is not given is the classifier's guess."""
         return self.posterior_head(self.condition(features, self.guess(features) if y is None else y))
 
+    def infer(self, x: Tensor) -> tuple[Distribution, Tensor | None]:
+        """q(z|x) of x [B, …], and the labels [B] that it guesses where the decoder has to be told one, else None."""
+        features = self.features(x)
+        y = self.guess(features)
+        return self.posterior_of(features, y), y
+
     def guess(self, features: Tensor) -> Tensor | None:
         """The most probable labels [B], where codes and what is written of them depend on a label; else None."""
         return self.label_logits(features).argmax(-1) if self.needs_label else None

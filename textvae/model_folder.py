@@ -95,7 +95,7 @@ def find(name: str | Path | None) -> Path:
         )
     if path.exists():
         raise RequestError(f"{path} is not a model: there is no {CONFIG} in it. See textvae models.")
-    if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/", "~")):
+    if isinstance(name, str) and name.count("/") == 1 and not name.startswith((".", "/", "~", "runs/")):
         return _download(name)
     raise RequestError(f"There is no model {str(name)!r}: no such folder. See textvae models for those that are here.")
 

@@ -186,9 +186,7 @@ class TextVAE:
             return []
         with torch.no_grad():
             x = self.batch(raw)
-            features = self.model.eval().features(x)
-            y = self.model.guess(features)
-            q = self.model.posterior_of(features, y)
+            q, y = self.model.eval().infer(x)
             z = torch.cat([q.mean[None], q.sample(torch.Size([samples]))]).transpose(0, 1)
         labels = None if y is None else self._names(y.repeat_interleave(samples + 1))
         texts, _ = self.write(z.flatten(0, 1), decoding, labels, source=x.repeat_interleave(samples + 1, 0))

@@ -59,6 +59,7 @@ def evaluate(
     documents.check_curve(curve)
     name, vae = loading.open_model(model, device)
     from textvae.batching import Batches
+    from textvae.codecs.pixels import PixelCodec
     from textvae.devices import autocast
     from textvae.evaluation import bounds
     from textvae.evaluation.text import captions_come_back, reconstruction_bleu
@@ -86,9 +87,9 @@ def evaluate(
         found |= measured.figures
     else:
         del found["perplexity_document"], found["empty"]
-    if loading.writes_pictures(vae):
+    if isinstance(vae.codec, PixelCodec):  # of another model's codes there is no picture to compare with
         with waiting("measuring what comes back"):
-            found |= pictures.measure(vae, report.nll, batches)
+            found |= pictures.measure(vae.model, vae.codec, report.nll, batches)
     if curve is not None:
         if not documents.is_one(vae) or measured.curve is None:
             raise RequestError("--curve is of documents with labels, in the file and in what the model was trained on.")

@@ -17,25 +17,24 @@ if TYPE_CHECKING:
     import numpy as np
 
     from textvae import TextVAE
+    from textvae.autoencoder import Autoencoder
     from textvae.batching import Batches
+    from textvae.codecs.pixels import PixelCodec
 
     Rows = Sequence[Sequence[np.ndarray]]
 
 
-def measure(vae: "TextVAE", nll: float, batches: "Batches") -> dict[str, float | str]:
+def measure(model: "Autoencoder", codec: "PixelCodec", nll: float, batches: "Batches") -> dict[str, float | str]:
     """What evaluate tells of pictures besides their bounds; ``nll`` is −ELBO in nats per picture."""
     import math
 
-    from textvae.codecs.pixels import PixelCodec
     from textvae.evaluation.images import squared_error
     from textvae.likelihoods import DiscretisedLogistic
 
-    if not isinstance(vae.codec, PixelCodec):
-        return {}  # x is no picture, but a code of one
-    found: dict[str, float | str] = {"squared_error": squared_error(vae.model, batches)}
-    if isinstance(vae.model.likelihood, DiscretisedLogistic):  # of the others log p is a density, or of bits
-        found["bits_per_dimension"] = nll / math.log(2) / math.prod(vae.codec.dims["input_shape"])
-    found["binarise"] = vae.codec.binarise
+    found: dict[str, float | str] = {"squared_error": squared_error(model, batches)}
+    if isinstance(model.likelihood, DiscretisedLogistic):  # of the others log p is a density, or of bits
+        found["bits_per_dimension"] = nll / math.log(2) / math.prod(codec.dims["input_shape"])
+    found["binarise"] = codec.binarise
     return found
 
 

@@ -128,7 +128,6 @@ def _distortions(vae: "TextVAE", originals: "list[np.ndarray]", read: "list[np.n
     with torch.no_grad():
         for start in range(0, len(originals), CHUNK):
             x, seen = (vae.batch(pictures[start : start + CHUNK]) for pictures in (originals, read))
-            features = vae.model.features(seen)
-            y = vae.model.guess(features)
-            found += (-vae.model.log_px(x, vae.model.posterior_of(features, y).mean[None], y)[0]).tolist()
+            q, y = vae.model.infer(seen)
+            found += (-vae.model.log_px(x, q.mean[None], y)[0]).tolist()
     return found

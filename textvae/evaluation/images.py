@@ -22,9 +22,8 @@ def squared_error(model: Autoencoder, batches: Batches) -> float:
     total, n = 0.0, 0
     for batch in batches.epoch():
         x = batch.x.to(model.device)
-        features = model.features(x)
-        y = model.guess(features)
-        back = model.likelihood.mean(model.hidden(x, model.posterior_of(features, y).mean, y))
+        q, y = model.infer(x)
+        back = model.likelihood.mean(model.hidden(x, q.mean, y))
         total += float((x - back).square().double().sum())
         n += len(x)
     model.train(training)

@@ -92,7 +92,7 @@ class Hierarchical(Prior):
 
     def forward(self) -> Distribution:
         """The prior, with its current parameters."""
-        return TopDown(self.layers, self.sizes, self.top)  # type: ignore[arg-type]
+        return TopDown(list(self.layers), self.sizes, self.top)
 
 
 def layer_sizes(latent_size: int, layers: int) -> list[int]:
