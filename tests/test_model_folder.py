@@ -283,12 +283,20 @@ def test_the_card_tells_corpus_command_numbers_and_warning(tmp_path):
     vae = vae_of("sentences/ptb")
     vae.facts = {
         "corpus": "Tales", "license": "cc-by-2.0", "command": "textvae train tales.txt", "attribution": "By them.",
-        "validation": {"nll": 12.5}, "warning": "Posterior collapse!",
+        "validation": {"nll": 12.5, "sentences": 9, "empty": 0}, "warning": "Posterior collapse!",
     }  # fmt: skip
-    vae.save_pretrained(tmp_path / "m")
-    card = (tmp_path / "m" / "README.md").read_text()
-    for part in ("license: cc-by-2.0", "Tales", "textvae train tales.txt", "| nll | 12.5 |", "By them.", "collapse!"):
-        assert part in card
+    vae.save_pretrained(tmp_path / "tales" / "model")
+    card = (tmp_path / "tales" / "model" / "README.md").read_text()
+    shown = (
+        "license: cc-by-2.0",
+        "# tales\n",
+        "textvae train tales.txt",
+        "| nll | 12.5 | −ELBO |",
+        "By them.",
+        "collapse!",
+    )
+    assert all(part in card for part in shown)
+    assert "empty" not in card
 
 
 def test_no_source_file_unpickles_or_evaluates():

@@ -19,6 +19,15 @@ from textvae.settings import Settings
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 MAX_CONFIG = 1_000_000  # bytes
+FIGURES = {  # of a card, and what they are
+    "nll": "−ELBO",
+    "distortion": r"−log p(x\|z)",
+    "rate": r"KL(q(z\|x) ‖ p(z))",
+    "mi": "mutual information of x and z, over the whole split",
+    "active_units": "units of the code that vary with x",
+    "perplexity": "from −ELBO",
+    "accuracy": "share of the labels that are told right",
+}
 SHIPPED = Path(__file__).parent / "pretrained" / "tatoeba"
 
 
@@ -46,7 +55,8 @@ def save(
             "facts": facts,
         }
         (place / CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        (place / CARD).write_text(card(folder.name, settings, facts), encoding="utf-8")
+        name = folder.absolute().parent.name if folder.name == "model" else folder.name  # a run's is that of the run
+        (place / CARD).write_text(card(name, settings, facts), encoding="utf-8")
 
 
 def load(folder: Path) -> tuple[Autoencoder, Codec, Settings, dict[str, Any]]:
@@ -134,11 +144,19 @@ def card(name: str, settings: Settings, facts: dict[str, Any]) -> str:
     front += [f"license: {facts['license']}"] if "license" in facts else []
     lines = [*front, "---", "", f"# {name}", "", f"A textvae model ({settings.recipe or 'own settings'})."]
     lines += [f"Corpus: {facts.get('corpus', corpus)}.", ""]
+    lines += ["`--model NAME` gives it to a command of textvae, `TextVAE.from_pretrained(NAME)` to Python: NAME is the"]
+    lines += ["folder of this file, or its id on the hub.", ""]
     if command := facts.get("command"):
         lines += ["Made by:", "", f"    {command}", ""]
     if numbers := facts.get("validation"):
-        lines += ["On its validation split, in nats per example at β = 1:", "", "| | |", "|---|---|"]
-        lines += [f"| {key} | {value} |" for key, value in numbers.items()] + [""]
+        counted = f"{numbers['sentences']:,} examples" if "sentences" in numbers else "examples"
+        lines += [
+            f"On its validation split of {counted}, in nats per example at β = 1:",
+            "",
+            "| | | |",
+            "|---|---|---|",
+        ]
+        lines += [f"| {key} | {numbers[key]} | {what} |" for key, what in FIGURES.items() if key in numbers] + [""]
     if attribution := facts.get("attribution"):
         lines += [attribution, ""]
     if warning := facts.get("warning"):
