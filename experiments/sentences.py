@@ -33,6 +33,7 @@ STRONG |= {"model.decoder.embedding_dropout": 0.1}
 ON_BATCH = {"objective.nats": 8.0, "objective.per": "batch"}
 WIDE = {"model.decoder.embedding_size": 320, "model.decoder.hidden_size": 1152, "model.decoder.weight_drop": 0.5}
 WIDE |= {"train.learning_rate": 1.5e-3}
+GO_ON = {"model.decoder.dropout": 0.6, "train.weight_decay": 0.03, "train.learning_rate": 1e-3}  # as recipe awd does
 ALL_UNITS = {"model.posterior.name": "batch_norm", "model.posterior.gamma": 1.0, "model.encoder.dropout": 0.2}
 PLAIN = {"model.posterior.name": "diagonal_normal"}
 FLOW = {"model.prior.name": "flow", "objective.rate": 7.0}
@@ -73,6 +74,8 @@ ROWS = {
     "wae": Row("WAE-MMD (Tolstikhin 2018)", "wae", HALF),
     "aae": Row("adversarial autoencoder (Makhzani 2015)", "aae", HALF),
     "daae": Row("denoising adversarial autoencoder (Shen 2020)", "daae", HALF),
+    "cnn3": Row("dilated convolutions, context 3 (after Yang 2017)", "scnn", {"model.decoder.dilations": [1]}),
+    "cnn7": Row("dilated convolutions, context 7", "scnn", {"model.decoder.dilations": [1, 2]}),
     "scnn": Row("dilated convolutions, context 15 (Yang 2017)", "scnn", {}),
     "mcnn": Row("dilated convolutions, context 63", "mcnn", {}),
     "lcnn": Row("dilated convolutions, context 125", "lcnn", {}),
@@ -80,11 +83,15 @@ ROWS = {
     "scnn_init": Row("context 15, language model's encoder", "scnn", {}, ("model.encoder_from", "language_model")),
     "lcnn_init": Row("context 125, language model's encoder", "lcnn", {}, ("model.encoder_from", "language_model")),
 }  # fmt: skip
+AWD = ("model.all_from", "awd_language_model")
 LARGE = {
     "awd_language_model": Row("language model, LSTM 1152, the same dropouts", "language_model", STRONG | WIDE),
-    "awd": Row("VAE that begins with it, flow prior, rate 7", "awd", {}, ("model.decoder_from", "awd_language_model")),
+    "awd": Row("VAE that begins with it, flow prior, rate 6", "awd", {}, ("model.decoder_from", "awd_language_model")),
+    "awd_language_model_on": Row(
+        "language model that begins with it, as long, dropped out alike", "language_model", STRONG | WIDE | GO_ON, AWD
+    ),
 }
-CONTEXTS = {"scnn": 15, "mcnn": 63, "lcnn": 125, "vlcnn": 187}
+CONTEXTS = {"cnn3": 3, "cnn7": 7, "scnn": 15, "mcnn": 63, "lcnn": 125, "vlcnn": 187}
 PUBLISHED = {
     "ptb": """\
 | Bowman 2015, RNNLM / VAE | | 100 / 101 | – / 2 | | | | | | B / A |
@@ -114,7 +121,8 @@ def run(corpus: str, key: str, arguments: argparse.Namespace) -> None:
     settings = row.settings | ({} if row.recipe in ("ptb", "awd") else WORDS)
     if row.begins_with:
         option, other = row.begins_with
-        run(corpus, other, arguments)
+        if not ((RESULTS / corpus / f"{other}.json").exists() and (arguments.out / corpus / other).exists()):
+            run(corpus, other, arguments)
         settings |= {option: str(arguments.out / corpus / other)}
     words = ["train", corpus, "--recipe", f"sentences/{row.recipe}", "--seed", str(arguments.seed)]
     words += ["--epochs", str(arguments.epochs)] if arguments.epochs else []
@@ -179,6 +187,8 @@ def draw_contexts(corpus: str) -> bool:
     found = {context: json.loads(file.read_text()) for context, file in files.items()}
     figure, left = plt.subplots(figsize=(5, 3.2), layout="constrained")
     left.plot(list(found), [r["rate"] for r in found.values()], "o-", color="tab:blue")
+    left.set_xscale("log", base=2)
+    left.set_xticks(list(found), list(map(str, found)))
     left.set(xlabel="words that the decoder sees", ylabel="KL in nats", title=f"Dilated convolutions, {corpus} test")
     left.yaxis.label.set_color("tab:blue")
     right = left.twinx()
