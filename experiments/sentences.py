@@ -11,12 +11,18 @@ that was interrupted is resumed.
 import argparse
 import json
 import shlex
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from common import cost, flags, textvae, train_to_the_end
+from common import cost, flags, machine, textvae, train_to_the_end
+
+from textvae.batching import Batches, ListExamples
+from textvae.codecs.base import PAD
+from textvae.codecs.words import WordCodec
+from textvae_corpora import load_corpus
 
 RESULTS = Path("docs/results/sentences")
 PAGE, FIGURE = Path("docs/sentences.md"), Path("docs/convolutions.png")
@@ -37,10 +43,14 @@ GO_ON = {"model.decoder.dropout": 0.6, "train.weight_decay": 0.03, "train.learni
 ALL_UNITS = {"model.posterior.name": "batch_norm", "model.posterior.gamma": 1.0, "model.encoder.dropout": 0.2}
 PLAIN = {"model.posterior.name": "diagonal_normal"}
 FLOW = {"model.prior.name": "flow", "objective.rate": 7.0}
+MIXED = {"codec.ngrams": 5, "model.likelihood.name": "ngram_mixture", "model.likelihood.tied": True}
+MIDDLE = {"model.decoder.embedding_size": 320, "model.decoder.hidden_size": 768, "model.decoder.locked": True}
+MIDDLE |= {"model.decoder.dropout": 0.4, "model.decoder.weight_drop": 0.25, "model.decoder.embedding_dropout": 0.1}
+MIDDLE |= {"train.epochs": 12, "train.learning_rate": 2e-3, "train.weight_decay": 0.03}
 
 
 class Row(NamedTuple):
-    """A line of the table: what it is, and the settings that make it."""
+    """A line of the table: what it is, and the settings that make it; without a recipe, the n-grams of the codec."""
 
     name: str
     recipe: str
@@ -49,6 +59,7 @@ class Row(NamedTuple):
 
 
 ROWS = {
+    "ngrams": Row("Kneser-Ney 5-grams, no network (Chen & Goodman 1999)", "", WORDS),
     "language_model": Row("LSTM language model", "language_model", HALF),
     "language_model_strong": Row("LSTM language model, locked dropout, weight drop", "language_model", STRONG),
     "elbo": Row("VAE, linear annealing", "bn_vae", {**HALF, **PLAIN}),
@@ -65,8 +76,9 @@ ROWS = {
     "iaf": Row("inverse autoregressive flow (Kingma 2016), rate 8", "iaf", {**HALF, **RATE_8}),
     "mixture_prior": Row("mixture prior, rate 8", "mixture_prior", {**HALF, **RATE_8}),
     "vamp": Row("VampPrior (Tomczak & Welling 2018), rate 8", "vamp", {**HALF, **RATE_8}),
-    "flow_prior": Row("flow prior, rate 7", "lstm", {**HALF, **FLOW}),
     "flow_prior_strong": Row("flow prior, γ 1, rate 7, locked dropout, weight drop", "lstm", STRONG | FLOW | ALL_UNITS),
+    "flow_prior": Row("flow prior, rate 7", "lstm", {**HALF, **FLOW}),
+    "ngram_mixture": Row("the same, words mixed with 5-grams", "lstm", {**HALF, **FLOW, **MIXED}),
     "lagging": Row("lagging encoder (He 2019)", "lagging", HALF),
     "pretrained_autoencoder": Row("AE pre-training + free bits (Li 2019)", "pretrained_autoencoder", HALF),
     "semi_amortised": Row("semi-amortised, first order (after Kim 2018)", "semi_amortised", HALF),
@@ -90,6 +102,10 @@ LARGE = {
     "awd_language_model_on": Row(
         "language model that begins with it, as long, dropped out alike", "language_model", STRONG | WIDE | GO_ON, AWD
     ),
+    "middle_language_model": Row(
+        "language model, LSTM 768, words mixed with 5-grams", "language_model", MIDDLE | MIXED
+    ),
+    "middle": Row("VAE of that, flow prior, rate 6", "awd", MIDDLE | MIXED),
 }
 CONTEXTS = {"cnn3": 3, "cnn7": 7, "scnn": 15, "mcnn": 63, "lcnn": 125, "vlcnn": 187}
 PUBLISHED = {
@@ -122,7 +138,10 @@ HEADING = "| model | −ELBO | IW NLL | KL | MI | active | epochs | K | cost | s
 def run(corpus: str, key: str, arguments: argparse.Namespace) -> None:
     """Train what is not trained, evaluate it, and keep what was measured."""
     row, place = {**ROWS, **LARGE}[key], arguments.out / corpus / key
-    settings = row.settings | ({} if row.recipe in ("ptb", "awd") else WORDS)
+    if not row.recipe:
+        keep(corpus, key, {"command": f"python experiments/sentences.py {corpus} --rows {key}", **count(corpus)})
+        return
+    settings = ({} if row.recipe in ("ptb", "awd") else WORDS) | row.settings
     if row.begins_with:
         option, other = row.begins_with
         if not ((RESULTS / corpus / f"{other}.json").exists() and (arguments.out / corpus / other).exists()):
@@ -135,11 +154,32 @@ def run(corpus: str, key: str, arguments: argparse.Namespace) -> None:
     measure = ["evaluate", f"{corpus}/test", "--model", str(place), "--iw-samples", str(arguments.iw_samples), "--json"]
     report = json.loads(textvae(*measure, "--device", arguments.device, "--precision", "auto"))
     report.pop("model")
-    result = {"command": shlex.join(["textvae", *words]), **cost(place), **report}
+    keep(corpus, key, {"command": shlex.join(["textvae", *words]), **cost(place), **report})
+
+
+def count(corpus: str) -> dict[str, Any]:
+    """What 5-grams alone give to the test split, in the fields of ``textvae evaluate --json``."""
+    began, loaded = time.process_time(), load_corpus(corpus)
+    codec = WordCodec.fit(loaded.train, WORDS["codec.vocab_size"], WORDS["codec.max_length"], ngrams=5)
+    seconds = time.process_time() - began
+    assert codec.ngrams is not None
+    test = ListExamples(codec.encode(load_corpus(f"{corpus}/test").train))
+    nats = tokens = 0.0
+    for batch in Batches(test, codec.collate, 64, shuffle=False).epoch():
+        scored = batch.x[:, 1:] != PAD
+        nats -= float(codec.ngrams(batch.x)[0][scored].log().double().sum())
+        tokens += int(scored.sum())
+    nll, same = nats / len(test), {"seed": 0, "epochs": 1, "device": "cpu", "machine": machine(), "latent_size": 0}
+    bounds = {"nll": nll, "nll_iw": nll, "nll_iw_stderr": 0.0, "iw_samples": 1}
+    return same | bounds | {"cpu_seconds": round(seconds), "tokens": int(tokens), "sentences": len(test)}
+
+
+def keep(corpus: str, key: str, result: dict[str, Any]) -> None:
+    """Write down what a row measured."""
     file = RESULTS / corpus / f"{key}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"{corpus} {key}: {report['nll_iw']:.2f}", flush=True)
+    print(f"{corpus} {key}: {result['nll_iw']:.2f}", flush=True)
 
 
 def line(corpus: str, key: str, row: Row) -> str:

@@ -92,7 +92,9 @@ def test_what_begins_with_a_text_is_as_probable_as_all_that_goes_on_from_it():
     codec, model = vae.codec.written, vae.model.eval()
     x = codec.collate(codec.encode([text]))
     hidden = model.hidden(x.expand(5, -1), z)
-    log_p = model.likelihood.logits(hidden.flatten(0, 1)).view(5, x.shape[1] - 1, -1).log_softmax(-1)
+    before = (x[:, :t].expand(5, -1) for t in range(1, x.shape[1]))
+    logits = [model.likelihood.logits(hidden[:, t], words) for t, words in enumerate(before)]
+    log_p = torch.stack(logits, 1).log_softmax(-1)
     words = x[0, 1:][x[0, 1:] != EOS]
     expected = sum(log_p[:, t, word] for t, word in enumerate(words.tolist()))
     torch.testing.assert_close(said_of(vae, text, z, gaps=0), expected.detach(), atol=1e-4, rtol=1e-4)

@@ -48,7 +48,7 @@ def codes(model, n):
 def next_words(model, z, ids):
     """log p of the next word, from the whole forward pass again; and the same with what is never said left out."""
     x = torch.tensor([[*ids, EOS]])
-    logits = model.likelihood.logits(model.decoder(z[None], x)[:, -1])[0]
+    logits = model.likelihood.logits(model.decoder(z[None], x)[:, -1], x[:, :-1])[0]
     said = logits.clone()
     said[NEVER] = -torch.inf
     return logits.log_softmax(-1), said

@@ -40,7 +40,7 @@ def test_tied_weights_are_the_embedding_behind_a_projection_where_sizes_differ()
     tied = Categorical(5, 11, other, tied=True)
     assert tied.weight is other.weight
     assert tied.projection.out_features == 7
-    assert tied.logits(torch.randn(2, 5)).shape == (2, 11)
+    assert tied.logits(torch.randn(2, 5), torch.zeros(2, 1)).shape == (2, 11)
     assert Categorical(5, 11, same, tied=False).weight is not same.weight
 
 

@@ -276,7 +276,7 @@ def test_pushing_uploads_what_saving_writes(monkeypatch):
     assert vae_of("sentences/ptb").push_to_hub("someone/model", private=True) == "address"
     assert seen["repo"] == "someone/model"
     assert seen["private"]
-    assert seen["files"] == ["README.md", "config.json", "model.safetensors", "vocabulary.txt"]
+    assert seen["files"] == ["README.md", "config.json", "model.safetensors", "ngrams.safetensors", "vocabulary.txt"]
 
 
 def test_the_card_tells_corpus_command_numbers_and_warning(tmp_path):

@@ -116,7 +116,7 @@ def _fitting(name: str) -> tuple[Part, list[Any]]:
     """The settings of a tiny codec of that name, and the raw examples that it reads."""
     takes = inspect.signature(CODECS.get(name).fit).parameters
     for size, raw in itertools.product(AS_MANY["vocab_size"], (SENTENCES, PICTURES, CAPTIONED)):
-        options: dict[str, Any] = {"vocab_size": size, "max_length": 30}
+        options: dict[str, Any] = {"vocab_size": size, "max_length": 30, "ngrams": 3}
         if "model" in takes:
             options["model"] = first_stage()
         part = Part(name=name, **{key: value for key, value in options.items() if key in takes})

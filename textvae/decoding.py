@@ -70,7 +70,7 @@ def _one_by_one(
     going = torch.ones_like(rows, dtype=torch.bool)
     for t in range(1, decoding.max_length + 1):
         hidden, state = step(tokens, state)
-        words, log_p = _choose(logits(hidden), greedy, decoding)
+        words, log_p = _choose(logits(hidden, x[rows, max(0, t - likelihood.reads) : t]), greedy, decoding)
         tokens = words[:, 0].where(going, PAD)
         x[rows, t] = tokens
         log_prob[rows] += log_p[:, 0].where(going, 0.0)
@@ -174,8 +174,9 @@ def _beam(
     for t in range(1, length):
         ended = (x[:, :, t - 1] == EOS) | (x[:, :, t - 1] == PAD)
         hidden, state = step(x[:, :, t - 1].flatten(), state)
+        before = x[:, :, max(0, t - likelihood.reads) : t].flatten(0, 1)
         # The best K of all the continuations are among the best K of each hypothesis; [N, ≤K, ≤K].
-        values, words = (part.view(*scores.shape, -1) for part in _top(_speakable(logits(hidden)), k))
+        values, words = (part.view(*scores.shape, -1) for part in _top(_speakable(logits(hidden, before)), k))
         values[ended] = -torch.inf
         words[values.isinf()] = PAD  # where so few words can follow, and after the end
         values[..., 0].masked_fill_(ended, 0.0)  # what has ended goes on, as it is, in one way

@@ -22,6 +22,7 @@ LIKELIHOODS: Registry["Likelihood"] = Registry(
     "likelihood",
     {
         "categorical": "textvae.likelihoods:Categorical",
+        "ngram_mixture": "textvae.ngram_mixture:NGramMixture",
         "multinomial": "textvae.likelihoods:Multinomial",
         "topic_mixture": "textvae.likelihoods:TopicMixture",
         "bernoulli": "textvae.likelihoods:Bernoulli",
@@ -64,6 +65,9 @@ class Categorical(Likelihood):
     sizes differ.
     """
 
+    reads: int = 0
+    """How many of the words before the next one ``logits`` is to be told: what the hidden state does not say."""
+
     def __init__(
         self,
         hidden_size: int,
@@ -83,16 +87,22 @@ class Categorical(Likelihood):
 
     def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
         """hidden [N, T-1, H] and ids x [N, T] to [N]: the sum over words and the end symbol."""
-        targets = x[:, 1:]
-        mask = targets != PAD
-        nll = linear_cross_entropy(self.projection(hidden[mask]), self.weight, self.bias, targets[mask])
+        mask = x[:, 1:] != PAD
+        nll = self.nll(hidden, x, mask)
         return -nll.new_zeros(mask.shape).masked_scatter(mask, nll).sum(1)
 
-    def logits(self, hidden: Tensor) -> Tensor:
-        """hidden [N, H] to unnormalised log-probabilities of the next word [N, V], for generation."""
+    def nll(self, hidden: Tensor, x: Tensor, mask: Tensor) -> Tensor:
+        """−log p [M] of those words of x [N, T] after BOS that ``mask`` [N, T-1] takes, under hidden [N, T-1, H]."""
+        return linear_cross_entropy(self.projection(hidden[mask]), self.weight, self.bias, x[:, 1:][mask])
+
+    def logits(self, hidden: Tensor, before: Tensor) -> Tensor:
+        """hidden [N, H] to unnormalised log-probabilities of the next word [N, V], for generation.
+
+        ``before`` [N, T] are the last words, ``reads`` of them or all that there are, BOS included.
+        """
         return F.linear(self.projection(hidden), self.weight, self.bias).float()
 
-    def stepwise_logits(self, rows: int, multiple: int) -> Callable[[Tensor], Tensor]:
+    def stepwise_logits(self, rows: int, multiple: int) -> Callable[[Tensor, Tensor], Tensor]:
         """``logits``, for many calls without gradient of up to so many rows while the weights stay as they are.
 
         Where the weight is copied for that, which a single row does not pay for, the copy has words of probability 0
@@ -104,7 +114,7 @@ class Categorical(Likelihood):
         weight: Tensor = F.pad(self.weight, (0, 0, 0, missing)) if missing else self.weight
         bias = F.pad(self.bias, (0, missing), value=-torch.inf) if missing else self.bias
         product = packed_linear(weight, bias, rows)
-        return lambda hidden: product(self.projection(hidden))
+        return lambda hidden, before: product(self.projection(hidden))
 
     def units(self, x: Tensor) -> Tensor:
         """Words and end symbols, [N]."""

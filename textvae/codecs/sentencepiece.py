@@ -5,12 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-import numpy as np
 import sentencepiece
 
-from textvae.batching import shuffled
 from textvae.codecs.base import BOS, EOS, PAD, UNK
-from textvae.codecs.tokens import TokenCodec, valid
+from textvae.codecs.tokens import TokenCodec, reread, sampled, valid
 from textvae.errors import CorruptFolder, RequestError
 
 FILE = "tokenizer.model"
@@ -33,20 +31,23 @@ class SentencePieceCodec(TokenCodec):
         sample: int = 500_000,
         max_length: int = 200,
         lowercase: bool = False,
+        ngrams: int = 0,
     ) -> Self:
         """Fit to ``raw``, of which at most ``sample`` sentences, drawn at random, are read and held in memory.
 
         The draw is always the same one, so that a corpus has one codec, whose encoding of it is found again.
 
-        A small corpus gets a smaller vocabulary than asked for: as large as it supports.
+        A small corpus gets a smaller vocabulary than asked for: as large as it supports. ``ngrams`` is the order of
+        those that are counted, 0 for none.
         Raises RequestError where ``vocab_size`` has no room for the bytes and letters of the corpus.
         """
         model, failure = io.BytesIO(), None
+        raw = reread(raw) if ngrams else raw
 
         def sentences() -> Iterator[str]:
             nonlocal failure
             try:
-                for text in _sampled(raw, sample):
+                for text in sampled(raw, sample):
                     yield valid(text)
             except Exception as error:  # sentencepiece would replace it by a RuntimeError without its type
                 failure = error
@@ -79,7 +80,7 @@ class SentencePieceCodec(TokenCodec):
                 ) from error
         if failure is not None:
             raise failure
-        return cls(model.getvalue(), max_length)
+        return cls(model.getvalue(), max_length).count_ngrams(raw, ngrams)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text's pieces."""
@@ -90,24 +91,17 @@ class SentencePieceCodec(TokenCodec):
         return self._processor.decode(ids)
 
     def save(self, folder: Path) -> None:
-        """Write ``tokenizer.model``."""
+        """Write ``tokenizer.model``, and the n-grams."""
+        super().save(folder)
         (folder / FILE).write_bytes(self._model)
 
     @classmethod
-    def load(cls, folder: Path, max_length: int = 200) -> Self:
-        """Read ``tokenizer.model``."""
+    def load(cls, folder: Path, max_length: int = 200, ngrams: int = 0) -> Self:
+        """Read ``tokenizer.model``, and the n-grams where there are some."""
         try:
             if not (model := (folder / FILE).read_bytes()):
                 raise RuntimeError("empty")  # which sentencepiece takes for a model
-            return cls(model, max_length)
+            codec = cls(model, max_length)
         except (OSError, RuntimeError) as error:
             raise CorruptFolder(f"{folder / FILE} is missing or is not a SentencePiece model.") from error
-
-
-def _sampled(raw: Iterable[str], sample: int) -> Iterator[str]:
-    """``sample`` of the sentences, in their order; all of them if they are not more, or cannot be counted."""
-    if not isinstance(raw, Sequence) or len(raw) <= sample:
-        yield from raw
-        return
-    for row in np.sort(shuffled(np.arange(sample), len(raw), (0, 0))).tolist():
-        yield raw[row]
+        return codec.load_ngrams(folder, ngrams)

@@ -1,22 +1,28 @@
-"""What codecs of sentences share: BOS and EOS around the ids, a length limit, padding, and the way back."""
+"""What codecs of sentences share: BOS and EOS around the ids, a length limit, padding, n-grams, and the way back."""
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from textvae.batching import shuffled
 from textvae.codecs.base import BOS, EOS, PAD, Codec
 from textvae.errors import RequestError
+from textvae.ngrams import NGrams
+
+COUNTED = 500_000  # sentences of which n-grams are counted, at most
 
 
 class TokenCodec(Codec):
     """Sentences to ids BOS w₁ … wₙ EOS; sentences of more than ``max_length`` tokens keep their beginning."""
 
     pads = True
+    ngrams: NGrams | None = None
 
     def __init__(self, vocab_size: int, state: bytes, max_length: int):
         if max_length < 1:
@@ -24,6 +30,24 @@ class TokenCodec(Codec):
         self.vocab_size, self.max_length = vocab_size, max_length
         self._dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
         self._fingerprint = hashlib.sha256(state + f"|{max_length}".encode()).hexdigest()
+
+    def count_ngrams(self, raw: Iterable[str], order: int) -> Self:
+        """Count the n-grams of at most ``COUNTED`` of the sentences ``raw``, drawn at random; order 0: of none."""
+        if order:
+            ids = (self.encode([text])[0] for text in sampled(raw, COUNTED))
+            self.ngrams = NGrams.fit(ids, self.vocab_size, order)
+        return self
+
+    def load_ngrams(self, folder: Path, order: int) -> Self:
+        """Read what ``save`` wrote of them, where the order is not 0."""
+        if order:
+            self.ngrams = NGrams.load(folder, self.vocab_size, order)
+        return self
+
+    def save(self, folder: Path) -> None:
+        """Write the n-grams, if there are any; a vocabulary comes beside them."""
+        if self.ngrams is not None:
+            self.ngrams.save(folder)
 
     @abstractmethod
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -58,13 +82,27 @@ class TokenCodec(Codec):
 
     @property
     def dims(self) -> dict[str, Any]:
-        """``vocab_size``, the special tokens included, and the ``max_length`` of a sentence."""
-        return {"vocab_size": self.vocab_size, "max_length": self.max_length}
+        """``vocab_size``, the special tokens included, the ``max_length`` of a sentence, and the n-grams, if any."""
+        return {"vocab_size": self.vocab_size, "max_length": self.max_length, "ngrams": self.ngrams}
 
     @property
     def fingerprint(self) -> str:
         """A hash of the vocabulary and the length limit."""
         return self._fingerprint
+
+
+def reread(raw: Iterable[str]) -> Sequence[str]:
+    """The texts, held in memory where they could be read but once."""
+    return raw if isinstance(raw, Sequence) else list(raw)
+
+
+def sampled(raw: Iterable[str], sample: int) -> Iterator[str]:
+    """``sample`` of the sentences, in their order; all of them if they are not more, or cannot be counted."""
+    if not isinstance(raw, Sequence) or len(raw) <= sample:
+        yield from raw
+        return
+    for row in np.sort(shuffled(np.arange(sample), len(raw), (0, 0))).tolist():
+        yield raw[row]
 
 
 def valid(text: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Self
 
 from textvae.codecs.base import UNK
-from textvae.codecs.tokens import TokenCodec, valid
+from textvae.codecs.tokens import TokenCodec, reread, valid
 from textvae.errors import CorruptFolder, RequestError
 
 FILE = "vocabulary.txt"
@@ -29,14 +29,15 @@ class WordCodec(TokenCodec):
         super().__init__(SPECIAL + len(self._words), "\n".join(self._words).encode(), max_length)
 
     @classmethod
-    def fit(cls, raw: Iterable[str], vocab_size: int = 20_000, max_length: int = 200) -> Self:
-        """Keep the ``vocab_size`` most frequent words (the special tokens come on top).
+    def fit(cls, raw: Iterable[str], vocab_size: int = 20_000, max_length: int = 200, ngrams: int = 0) -> Self:
+        """Keep the ``vocab_size`` most frequent words (the special tokens come on top), and count ``ngrams``.
 
         Counts of at most five million distinct words are held; past that, those seen once are forgotten.
         """
         if vocab_size < 1:
             raise RequestError(f"A vocabulary has 1 word or more; {vocab_size} is too few.")
         counts: Counter[str] = Counter()
+        raw = reread(raw) if ngrams else raw
         for text in raw:
             counts.update(valid(text).split())
             if len(counts) > MAX_DISTINCT:
@@ -45,7 +46,7 @@ class WordCodec(TokenCodec):
             raise RequestError("The corpus has no words: it holds only white space.")
         # Ties are broken by spelling, so that the vocabulary does not depend on the order of the corpus.
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return cls([word for word, _ in ranked[:vocab_size]], max_length)
+        return cls([word for word, _ in ranked[:vocab_size]], max_length).count_ngrams(raw, ngrams)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text's words."""
@@ -56,13 +57,15 @@ class WordCodec(TokenCodec):
         return " ".join(self._words[i - SPECIAL] if i >= SPECIAL else "⁇" for i in ids)
 
     def save(self, folder: Path) -> None:
-        """Write ``vocabulary.txt``, a word a line, in the order of their ids."""
+        """Write ``vocabulary.txt``, a word a line, in the order of their ids, and the n-grams."""
+        super().save(folder)
         (folder / FILE).write_text("\n".join(self._words), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path, max_length: int = 200) -> Self:
-        """Read ``vocabulary.txt``."""
+    def load(cls, folder: Path, max_length: int = 200, ngrams: int = 0) -> Self:
+        """Read ``vocabulary.txt``, and the n-grams where there are some."""
         try:
-            return cls((folder / FILE).read_text(encoding="utf-8").split("\n"), max_length)
+            words = (folder / FILE).read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise CorruptFolder(f"{folder / FILE} is missing or is not a vocabulary.") from error
+        return cls(words, max_length).load_ngrams(folder, ngrams)

@@ -144,6 +144,7 @@ def _importance_weighted(
 ) -> tuple[Tensor, Tensor]:
     """−log 1/K Σ_k p(x|z_k) p(z_k) / q(z_k|x) [B], and the variance of its estimate by the delta method [B]."""
     p = model.prior()
+    samples = samples if p.event_shape[0] else 1  # of a model without a code they would all be the same
     at_once = max(1, TOKENS_AT_ONCE // x[0].numel() // len(x)) if x.dtype == torch.long else 64
     log_w = []
     for start in range(0, samples, at_once):

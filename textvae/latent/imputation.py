@@ -16,10 +16,11 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from textvae.autoencoder import Autoencoder
-from textvae.codecs.base import BOS, EOS
+from textvae.codecs.base import BOS, EOS, PAD
 from textvae.codecs.tokens import TokenCodec
 from textvae.decoders import AutoregressiveDecoder
 from textvae.decoders.base import State
@@ -106,7 +107,7 @@ class _Beam(NamedTuple):
     """Hypotheses: what the decoder remembers before ``last`` is read, and what stands in the blanks so far."""
 
     state: State
-    last: Tensor  # [N]
+    last: Tensor  # [N, W] the words that the likelihood is told, of which the decoder reads the last one
     score: Tensor  # [N] log p of what was read or is to be read
     owner: Tensor  # [N] the code that each belongs to
     fills: list[tuple[str, ...]]
@@ -196,7 +197,7 @@ class _Search:
         n = len(z)
         beam = _Beam(
             self.decoder.start(self.model.condition(z, None)),
-            torch.full((n,), BOS, device=self.device),
+            F.pad(torch.full((n, 1), BOS, device=self.device), (max(1, self.likelihood.reads) - 1, 0), value=PAD),
             torch.zeros(n, device=self.device),
             torch.arange(n, device=self.device),
             [()] * n,
@@ -215,16 +216,15 @@ class _Search:
 
     def _read(self, beam: _Beam) -> tuple[Tensor, State]:
         """log p of the next token [N, V], and the state that comes with it."""
-        hidden, state = self.decoder.step(beam.last, beam.state)
-        return self.likelihood.logits(hidden).log_softmax(-1), state
+        hidden, state = self.decoder.step(beam.last[:, -1], beam.state)
+        return self.likelihood.logits(hidden, beam.last).log_softmax(-1), state
 
     def _force(self, beam: _Beam, tokens: Sequence[int]) -> _Beam:
         """Let each hypothesis go on with known tokens."""
         for token in tokens:
             log_p, state = self._read(beam)
-            beam = beam._replace(
-                state=state, last=torch.full_like(beam.last, token), score=beam.score + log_p[:, token]
-            )
+            last = F.pad(beam.last[:, 1:], (0, 1), value=token)
+            beam = beam._replace(state=state, last=last, score=beam.score + log_p[:, token])
         return beam
 
     def _blank(self, beam: _Beam, spaced: bool) -> _Beam:
@@ -243,7 +243,8 @@ class _Search:
             rows, tokens = self._choose(total, beam.owner)
             beam = beam._replace(state=state).take(rows)
             fills = [(*f[:-1], f[-1] + self._spelling[t]) for f, t in zip(beam.fills, tokens.tolist())]
-            beam = beam._replace(last=tokens, score=total[rows, tokens], fills=fills)
+            last = torch.cat([beam.last[:, 1:], tokens[:, None]], 1)
+            beam = beam._replace(last=last, score=total[rows, tokens], fills=fills)
             whole = [k for k, f in enumerate(fills) if all(map(_word, f[-1].split()))]
             ended.append(beam.take(torch.tensor(whole, dtype=torch.long, device=self.device)))
             if not len(rows):

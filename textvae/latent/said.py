@@ -61,7 +61,9 @@ def _likely(vae: TextVAE, ids: Tensor, z: Tensor) -> Tensor:
     model, length = vae.model, len(ids) - 1
     assert isinstance(model.likelihood, Categorical)
     hidden = model.hidden(ids.expand(len(z), -1), z)
-    shares = model.likelihood.logits(hidden.flatten(0, 1)).softmax(-1).view(len(z), length, -1).mean(0)
+    before = (ids[:t].expand(len(z), -1) for t in range(1, length + 1))
+    logits = [model.likelihood.logits(hidden[:, t], words) for t, words in enumerate(before)]
+    shares = torch.stack(logits).softmax(-1).mean(1)
     return EOS + 1 + shares[:, EOS + 1 :].topk(min(WORDS, shares.shape[-1] - EOS - 1)).indices
 
 
