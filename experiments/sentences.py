@@ -22,7 +22,7 @@ from common import cost, flags, machine, textvae, train_to_the_end
 from textvae.batching import Batches, ListExamples
 from textvae.codecs.base import PAD
 from textvae.codecs.words import WordCodec
-from textvae_corpora import load_corpus
+from textvae_corpora import load_corpus, load_examples
 
 RESULTS = Path("docs/results/sentences")
 PAGE, FIGURE = Path("docs/sentences.md"), Path("docs/convolutions.png")
@@ -163,7 +163,7 @@ def count(corpus: str) -> dict[str, Any]:
     codec = WordCodec.fit(loaded.train, WORDS["codec.vocab_size"], WORDS["codec.max_length"], ngrams=5)
     seconds = time.process_time() - began
     assert codec.ngrams is not None
-    test = ListExamples(codec.encode(load_corpus(f"{corpus}/test").train))
+    test = ListExamples(codec.encode(load_examples(f"{corpus}/test")[0]))
     nats = tokens = 0.0
     for batch in Batches(test, codec.collate, 64, shuffle=False).epoch():
         scored = batch.x[:, 1:] != PAD
