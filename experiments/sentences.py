@@ -62,6 +62,7 @@ ROWS = {
     "ngrams": Row("Kneser-Ney 5-grams, no network (Chen & Goodman 1999)", "", WORDS),
     "language_model": Row("LSTM language model", "language_model", HALF),
     "language_model_strong": Row("LSTM language model, locked dropout, weight drop", "language_model", STRONG),
+    "language_model_ngrams": Row("LSTM language model, words mixed with 5-grams", "language_model", {**HALF, **MIXED}),
     "elbo": Row("VAE, linear annealing", "bn_vae", {**HALF, **PLAIN}),
     "bowman": Row("logistic annealing, word dropout 0.4 (Bowman 2015)", "bowman", HALF),
     "inputless": Row("inputless decoder (Bowman 2015)", "inputless", HALF),
@@ -78,7 +79,7 @@ ROWS = {
     "vamp": Row("VampPrior (Tomczak & Welling 2018), rate 8", "vamp", {**HALF, **RATE_8}),
     "flow_prior_strong": Row("flow prior, γ 1, rate 7, locked dropout, weight drop", "lstm", STRONG | FLOW | ALL_UNITS),
     "flow_prior": Row("flow prior, rate 7", "lstm", {**HALF, **FLOW}),
-    "ngram_mixture": Row("the same, words mixed with 5-grams", "lstm", {**HALF, **FLOW, **MIXED}),
+    "ngram_mixture": Row("flow prior, rate 7, words mixed with 5-grams", "lstm", {**HALF, **FLOW, **MIXED}),
     "lagging": Row("lagging encoder (He 2019)", "lagging", HALF),
     "pretrained_autoencoder": Row("AE pre-training + free bits (Li 2019)", "pretrained_autoencoder", HALF),
     "semi_amortised": Row("semi-amortised, first order (after Kim 2018)", "semi_amortised", HALF),
@@ -216,7 +217,7 @@ def page() -> str:
         text += [line(corpus, key, row) for key, row in LARGE.items()] + [""]
         if corpus == "ptb" and draw_contexts(corpus):
             text += [f"![KL and perplexity by the context of the convolutions]({FIGURE.name})", "", ABOUT_CONTEXTS, ""]
-        text += ["Commands:", ""] + [f"    {r['command']}" for r in results] + [""]
+        text += ["Commands:", ""] + [f"    {r['command']}  # {f.stem}" for f, r in zip(files, results)] + [""]
         text += [f"{file.stem}: {r['note']}\n" for file, r in zip(files, results) if "note" in r]
     return "\n".join(text)
 
