@@ -223,7 +223,8 @@ def _conclude(ready: "Session", run: "RunFolder", trainer: "Trainer", code: int,
     best = loading.facts(run.model)
     if as_json:
         done = {"run": str(run.path), "model": str(run.model), "steps": trainer.step, "seconds": trainer.seconds}
-        console.document({**done, "best_step": best.get("step"), "validation": best.get("validation", {})})
+        found = {"best_step": best.get("step"), "validation": best.get("validation", {})}
+        console.document({**done, **found, "warning": best.get("warning")})
         return
     for line in _summary(run.path, best, _next(run.path, ready), loading.writes_pictures(ready.vae)):
         console.out(line)
@@ -236,7 +237,7 @@ def _summary(place: Path, best: dict[str, Any], command: str, pictures: bool) ->
     lines = [f"run: {place}"]
     if "nll" in values:
         lines.append(f"best: {bounds(values, not pictures, counted=True)}")
-    return [*lines, f"next: {command}"]
+    return [*lines, f"next: {command}", *filter(None, [best.get("warning")])]  # a collapse has the last word
 
 
 def _next(place: Path, ready: "Session") -> str:

@@ -66,6 +66,14 @@ def test_rate_and_config(textvae, tmp_path):
     assert config["objective"] == {"name": "target_rate", "rate": 3.0}
 
 
+def test_a_run_that_collapsed_says_so_in_its_last_line(textvae):
+    words = ["toy:40", "--recipe", "sentences/bowman", "--set=objective.schedule.name=constant", "--steps", 9, *TINY]
+    done = textvae("train", *words, "--set=train.learning_rate=1e-9", "--out", "r")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("Posterior collapse: the code carries 0.")
+    assert "collapse" in json.loads(textvae("train", "--resume", "--out", "r", "--json").stdout)["warning"]
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
