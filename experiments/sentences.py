@@ -165,14 +165,13 @@ def count(corpus: str) -> dict[str, Any]:
     seconds = time.process_time() - began
     assert codec.ngrams is not None
     test = ListExamples(codec.encode(load_examples(f"{corpus}/test")[0]))
-    nats = tokens = 0.0
+    nats, tokens = 0.0, 0
     for batch in Batches(test, codec.collate, 64, shuffle=False).epoch():
-        scored = batch.x[:, 1:] != PAD
-        nats -= float(codec.ngrams(batch.x)[0][scored].log().double().sum())
-        tokens += int(scored.sum())
+        nats -= float(codec.ngrams.log_prob(batch.x).sum())
+        tokens += int((batch.x[:, 1:] != PAD).sum())
     nll, same = nats / len(test), {"seed": 0, "epochs": 1, "device": "cpu", "machine": machine(), "latent_size": 0}
     bounds = {"nll": nll, "nll_iw": nll, "nll_iw_stderr": 0.0, "iw_samples": 1}
-    return same | bounds | {"cpu_seconds": round(seconds), "tokens": int(tokens), "sentences": len(test)}
+    return same | bounds | {"cpu_seconds": round(seconds), "tokens": tokens, "sentences": len(test)}
 
 
 def keep(corpus: str, key: str, result: dict[str, Any]) -> None:

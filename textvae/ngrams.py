@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from textvae import tensors
+from textvae.codecs.base import PAD
 from textvae.errors import CorruptFolder, RequestError
 
 FILE = "ngrams.safetensors"
@@ -113,6 +114,10 @@ class NGrams(nn.Module):
         for share, rest in zip(reversed(found), reversed(left)):
             p = share + rest * p
         return p, torch.stack(left[:-1], -1)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log p [N] in nats of sentences x [N, T], end symbols included and padding not."""
+        return self(x)[0].log().masked_fill(x[:, 1:] == PAD, 0.0).double().sum(1)
 
     def following(self, before: Tensor) -> tuple[Tensor, Tensor]:
         """The last words, before [N, T], to p of all that may follow [N, V], and what contexts leave [N, order−1].

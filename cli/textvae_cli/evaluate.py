@@ -29,7 +29,7 @@ def evaluate(
         int, typer.Option("--samples", min=0, max=1_000_000, help="Measure so many samples from the prior, too.")
     ] = 0,
     judge: Annotated[
-        str | None, typer.Option("--judge", help="Language model of the training split, for --samples; else trained.")
+        str | None, typer.Option("--judge", help="Language model of the training split, for --samples; else 5-grams.")
     ] = None,
     curve: Annotated[
         Path | None,
@@ -51,8 +51,8 @@ def evaluate(
 
     NLL, KL, mutual information, active units, perplexity, and BLEU of reconstructions, over a line an example.
     Of documents also the coherence and diversity of the topics and, where they have labels, how well codes find
-    training documents of the same label. With --samples, also variety and fluency of what it writes: language models
-    are trained to judge it.
+    training documents of the same label. With --samples, also variety and fluency of what it writes: smoothed 5-grams
+    judge it, or a language model and another of its kind that is trained on the samples.
     """
     from textvae_cli import documents, pictures
 
@@ -114,35 +114,44 @@ def evaluate(
         table(columns, _explained_samples(found["of_samples"]))
 
 
-def _measure_samples(
-    vae: "TextVAE", text: Sequence[Any], samples: int, judge: str | None, seed: int
-) -> dict[str, float | int]:
+def _measure_samples(vae: "TextVAE", text: Sequence[Any], samples: int, judge: str | None, seed: int) -> dict[str, Any]:
     from dataclasses import asdict
+    from functools import partial
 
     from textvae import Decoding, TextVAE
     from textvae.codecs.tokens import TokenCodec
-    from textvae.evaluation.judge import fit_language_model
+    from textvae.evaluation.judge import Judge, count_ngrams, fit_language_model
     from textvae.evaluation.samples import evaluate_samples
+    from textvae.evaluation.text import perplexity
     from textvae_cli.render import counting, waiting
     from textvae_cli.session import read_corpus
 
-    if not isinstance(vae.codec, TokenCodec):
+    codec = vae.codec
+    if not isinstance(codec, TokenCodec):
         raise RequestError("--samples measures sentences, and this model does not write sentences.")
     try:
         training = read_corpus(vae.settings.corpus).train
     except RequestError as error:
         raise RequestError(f"--samples needs what the model was trained on, to compare with. {error}") from None
 
-    def fit(texts: Sequence[str], what: str = "language model of the samples") -> TextVAE:
-        with counting(f"training a {what}", 100) as progress:
-            return fit_language_model(texts, vae, progress=lambda share: progress(round(100 * share)))
+    def fit(texts: Sequence[str]) -> Judge:
+        if judge is None:
+            return count_ngrams(texts, codec)
+        with counting("training a language model of the samples", 100) as progress:
+            trained = fit_language_model(texts, vae, progress=lambda share: progress(round(100 * share)))
+        return partial(perplexity, trained)
 
-    judging = TextVAE.from_pretrained(judge) if judge else fit(training, "language model of the training split")
-    if judging.settings.model.latent_size:
-        raise RequestError(f"{judge} is not a language model: train one with --recipe sentences/language_model.")
+    if judge is None:
+        with waiting("counting the n-grams of the training split"):
+            judging = fit(training)
+    else:
+        model = TextVAE.from_pretrained(judge)
+        if model.settings.model.latent_size:
+            raise RequestError(f"{judge} is not a language model: train one with --recipe sentences/language_model.")
+        judging = partial(perplexity, model)
     with waiting(f"writing {samples:,} samples"):
         written = [sample.raw for sample in vae.sample(samples, Decoding("sample"), seed=seed)]
-    return asdict(evaluate_samples(written, text, training, judging, fit))
+    return {"judge": judge or "5-grams", **asdict(evaluate_samples(written, text, training, judging, fit))}
 
 
 def _explained(found: dict[str, Any], each: str, unit: str) -> list[tuple[str, str, str]]:
@@ -198,8 +207,9 @@ def _explained_samples(found: dict[str, Any]) -> list[tuple[str, str, str]]:
         "distinct_1": ("{:.3f}", "different words / words"),
         "distinct_2": ("{:.3f}", "different pairs of words / pairs"),
         "self_bleu": ("{:.1f}", "BLEU of a sample against the others: low is varied"),
-        "forward_perplexity": ("{:.1f}", "of samples, under a language model of the training split"),
-        "reverse_perplexity": ("{:.1f}", "of the file, under a language model of the samples"),
-        "text_perplexity": ("{:.1f}", "of the file, under a language model of the training split"),
+        "judge": ("{}", "the kind of language model that judges"),
+        "forward_perplexity": ("{:.1f}", "of samples, under one of the training split"),
+        "reverse_perplexity": ("{:.1f}", "of the file, under one of the samples"),
+        "text_perplexity": ("{:.1f}", "of the file, under one of the training split"),
     }
     return [(key, form.format(found[key]), what) for key, (form, what) in rows.items()]

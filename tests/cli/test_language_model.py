@@ -17,6 +17,10 @@ def test_it_trains_resumes_samples_and_evaluates_and_says_that_it_has_no_code(te
     assert len(json.loads(done.stdout)["samples"]) == 3
     found = json.loads(textvae("evaluate", "toy:20", "--model=lm", "--json").stdout)
     assert found["rate"] == found["mi"] == found["active_units"] == 0
+    judged = textvae("evaluate", "toy:20", "--model=lm", "--samples=8", "--judge=lm", "--json")
+    samples = json.loads(judged.stdout)["of_samples"]
+    assert samples["judge"] == "lm"
+    assert abs(samples["text_perplexity"] - found["perplexity"]) < 1e-3
     for words in (["interpolate", "a", "b"], ["reconstruct", "a"]):
         done = textvae(*words, "--model=lm")
         assert done.exit_code == 2

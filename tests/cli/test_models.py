@@ -219,6 +219,7 @@ def test_evaluate_measures_samples(textvae, tiny):
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)["of_samples"]
     assert found["samples"] == 8
+    assert found["judge"] == "5-grams"
     assert found["forward_perplexity"] > 1
     assert 0 <= found["verbatim"] <= 1
 

@@ -10,6 +10,7 @@ import sentencepiece
 from textvae.codecs.base import BOS, EOS, PAD, UNK
 from textvae.codecs.tokens import TokenCodec, reread, sampled, valid
 from textvae.errors import CorruptFolder, RequestError
+from textvae.ngrams import NGrams
 
 FILE = "tokenizer.model"
 THREADS = 4  # a constant: the scores of a unigram model depend on the number of threads that fitted it
@@ -80,7 +81,9 @@ class SentencePieceCodec(TokenCodec):
                 ) from error
         if failure is not None:
             raise failure
-        return cls(model.getvalue(), max_length).count_ngrams(raw, ngrams)
+        codec = cls(model.getvalue(), max_length)
+        codec.ngrams = codec.count(raw, ngrams) if ngrams else None
+        return codec
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text's pieces."""
@@ -104,4 +107,5 @@ class SentencePieceCodec(TokenCodec):
             codec = cls(model, max_length)
         except (OSError, RuntimeError) as error:
             raise CorruptFolder(f"{folder / FILE} is missing or is not a SentencePiece model.") from error
-        return codec.load_ngrams(folder, ngrams)
+        codec.ngrams = NGrams.load(folder, codec.vocab_size, ngrams) if ngrams else None
+        return codec

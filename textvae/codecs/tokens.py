@@ -4,7 +4,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,18 +31,10 @@ class TokenCodec(Codec):
         self._dtype = np.uint16 if vocab_size <= 2**16 else np.uint32
         self._fingerprint = hashlib.sha256(state + f"|{max_length}".encode()).hexdigest()
 
-    def count_ngrams(self, raw: Iterable[str], order: int) -> Self:
-        """Count the n-grams of at most ``COUNTED`` of the sentences ``raw``, drawn at random; order 0: of none."""
-        if order:
-            ids = (self.encode([text])[0] for text in sampled(raw, COUNTED))
-            self.ngrams = NGrams.fit(ids, self.vocab_size, order)
-        return self
-
-    def load_ngrams(self, folder: Path, order: int) -> Self:
-        """Read what ``save`` wrote of them, where the order is not 0."""
-        if order:
-            self.ngrams = NGrams.load(folder, self.vocab_size, order)
-        return self
+    def count(self, raw: Iterable[str], order: int) -> NGrams:
+        """The n-grams of the sentences ``raw``, or of ``COUNTED`` of them, drawn at random, where they are more."""
+        ids = (self.encode([text])[0] for text in sampled(raw, COUNTED))
+        return NGrams.fit(ids, self.vocab_size, order)
 
     def save(self, folder: Path) -> None:
         """Write the n-grams, if there are any; a vocabulary comes beside them."""

@@ -8,6 +8,7 @@ from typing import Self
 from textvae.codecs.base import UNK
 from textvae.codecs.tokens import TokenCodec, reread, valid
 from textvae.errors import CorruptFolder, RequestError
+from textvae.ngrams import NGrams
 
 FILE = "vocabulary.txt"
 SPECIAL = 4  # PAD, UNK, BOS, EOS are ids without a spelling, so no word of a corpus can clash with them
@@ -46,7 +47,9 @@ class WordCodec(TokenCodec):
             raise RequestError("The corpus has no words: it holds only white space.")
         # Ties are broken by spelling, so that the vocabulary does not depend on the order of the corpus.
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        return cls([word for word, _ in ranked[:vocab_size]], max_length).count_ngrams(raw, ngrams)
+        codec = cls([word for word, _ in ranked[:vocab_size]], max_length)
+        codec.ngrams = codec.count(raw, ngrams) if ngrams else None
+        return codec
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of each text's words."""
@@ -68,4 +71,6 @@ class WordCodec(TokenCodec):
             words = (folder / FILE).read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise CorruptFolder(f"{folder / FILE} is missing or is not a vocabulary.") from error
-        return cls(words, max_length).load_ngrams(folder, ngrams)
+        codec = cls(words, max_length)
+        codec.ngrams = NGrams.load(folder, codec.vocab_size, ngrams) if ngrams else None
+        return codec

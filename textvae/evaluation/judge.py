@@ -1,18 +1,40 @@
-"""The language models that judge samples."""
+"""The language models that judge samples: n-grams, counted in seconds, or an LSTM."""
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from textvae.assembly import build_objective
 from textvae.batching import Batches, ListExamples
+from textvae.codecs.base import PAD
+from textvae.codecs.tokens import TokenCodec
 from textvae.devices import resolve
 from textvae.recipes import load_recipe
 from textvae.run_folder import RunFolder
 from textvae.text_vae import TextVAE
 from textvae.trainer import Trainer
 
+Judge = Callable[[Sequence[str]], float]
+"""The perplexity of texts, per token of the judged model's own tokenisation, end symbols included."""
+
+ORDER, BATCH = 5, 128
 VALID_SHARE = 20  # one text in so many is held out to stop at the best
+
+
+def count_ngrams(texts: Sequence[str], codec: TokenCodec) -> Judge:
+    """Kneser-Ney 5-grams of ``texts``; the same texts make the same judge."""
+    ngrams = codec.count(texts, ORDER)
+
+    def perplexity(judged: Sequence[str]) -> float:
+        batches = Batches(ListExamples(codec.encode(list(judged))), codec.collate, BATCH, shuffle=False)
+        nats, tokens = 0.0, 0
+        for batch in batches.epoch():
+            nats -= float(ngrams.log_prob(batch.x).sum())
+            tokens += int((batch.x[:, 1:] != PAD).sum())
+        return math.exp(nats / max(1, tokens))
+
+    return perplexity
 
 
 def fit_language_model(

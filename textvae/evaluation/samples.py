@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from textvae.evaluation.text import perplexity
-from textvae.text_vae import TextVAE
+from textvae.evaluation.judge import Judge
 
 SELF_BLEU_REFERENCES = 500
 """Self-BLEU compares each of so many samples with all the others of them: its cost is quadratic."""
@@ -30,8 +29,8 @@ def evaluate_samples(
     samples: Sequence[str],
     text: Sequence[str],
     training: Iterable[str],
-    judge: TextVAE,
-    fit: Callable[[Sequence[str]], TextVAE],
+    judge: Judge,
+    fit: Callable[[Sequence[str]], Judge],
 ) -> SampleReport:
     """Measure ``samples`` against the ``text`` they imitate and the ``training`` split, read once.
 
@@ -47,9 +46,9 @@ def evaluate_samples(
         distinct_1=distinct(written, 1),
         distinct_2=distinct(written, 2),
         self_bleu=self_bleu(written[:SELF_BLEU_REFERENCES]),
-        forward_perplexity=perplexity(judge, written),
-        reverse_perplexity=perplexity(fit(written), text),
-        text_perplexity=perplexity(judge, text),
+        forward_perplexity=judge(written),
+        reverse_perplexity=fit(written)(text),
+        text_perplexity=judge(text),
     )
 
 
