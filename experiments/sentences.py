@@ -39,7 +39,7 @@ STRONG |= {"model.decoder.embedding_dropout": 0.1}
 ON_BATCH = {"objective.nats": 8.0, "objective.per": "batch"}
 WIDE = {"model.decoder.embedding_size": 320, "model.decoder.hidden_size": 1152, "model.decoder.weight_drop": 0.5}
 WIDE |= {"train.learning_rate": 1.5e-3}
-GO_ON = {"model.decoder.dropout": 0.6, "train.weight_decay": 0.03, "train.learning_rate": 1e-3}  # as recipe awd does
+LONG = {"train.epochs": 24, "train.weight_decay": 0.03}
 ALL_UNITS = {"model.posterior.name": "batch_norm", "model.posterior.gamma": 1.0, "model.encoder.dropout": 0.2}
 PLAIN = {"model.posterior.name": "diagonal_normal"}
 FLOW = {"model.prior.name": "flow", "objective.rate": 7.0}
@@ -96,17 +96,18 @@ ROWS = {
     "scnn_init": Row("context 15, language model's encoder", "scnn", {}, ("model.encoder_from", "language_model")),
     "lcnn_init": Row("context 125, language model's encoder", "lcnn", {}, ("model.encoder_from", "language_model")),
 }  # fmt: skip
-AWD = ("model.all_from", "awd_language_model")
 LARGE = {
-    "awd_language_model": Row("language model, LSTM 1152, the same dropouts", "language_model", STRONG | WIDE),
-    "awd": Row("VAE that begins with it, flow prior, rate 6", "awd", {}, ("model.decoder_from", "awd_language_model")),
-    "awd_language_model_on": Row(
-        "language model that begins with it, as long, dropped out alike", "language_model", STRONG | WIDE | GO_ON, AWD
+    "awd_language_model": Row(
+        "language model, LSTM 1152, locked dropout, weight drop", "language_model", STRONG | WIDE
     ),
     "middle_language_model": Row(
-        "language model, LSTM 768, words mixed with 5-grams", "language_model", MIDDLE | MIXED
+        "language model, LSTM 768, the same, words mixed with 5-grams", "language_model", MIDDLE | MIXED
     ),
     "middle": Row("VAE of that, flow prior, rate 6", "awd", MIDDLE | MIXED),
+    "wide_language_model": Row(
+        "language model, LSTM 1152, words mixed with 5-grams", "language_model", STRONG | WIDE | LONG | MIXED
+    ),
+    "wide": Row("VAE of that, flow prior, rate 6", "awd", STRONG | WIDE | LONG | MIXED),
 }
 CONTEXTS = {"cnn3": 3, "cnn7": 7, "scnn": 15, "mcnn": 63, "lcnn": 125, "vlcnn": 187}
 PUBLISHED = {

@@ -114,6 +114,12 @@ def test_neither_batch_nor_padding_changes_a_probability():
         torch.testing.assert_close(ngrams.following(row[None])[0], ngrams.following(torch.tensor([bare]))[0])
 
 
+def test_of_no_sentences_it_expects_the_end():
+    p = NGrams.fit([], V, 3).following(torch.tensor([[BOS], [5]]))[0]
+    assert p[0].argmax() == EOS
+    torch.testing.assert_close(p.sum(1), torch.ones(2))
+
+
 @pytest.mark.parametrize("order", [-1, 1, 9])
 def test_an_order_out_of_range_is_refused(order):
     with pytest.raises(RequestError, match="from 2 to 8"):

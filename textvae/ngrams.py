@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from textvae import tensors
-from textvae.codecs.base import PAD
+from textvae.codecs.base import BOS, EOS, PAD
 from textvae.errors import CorruptFolder, RequestError
 
 FILE = "ngrams.safetensors"
@@ -60,12 +60,14 @@ class NGrams(nn.Module):
 
     @classmethod
     def fit(cls, sentences: Iterable[Sequence[int] | np.ndarray], vocab_size: int, order: int) -> Self:
-        """Count sentences of ids BOS w₁ … EOS, all held in memory; RequestError for an order out of range."""
+        """Count sentences of ids BOS w₁ … EOS, all held in memory; of none, the empty one.
+
+        Raises RequestError for an order out of range.
+        """
         if not 2 <= order <= MAX_ORDER:
             raise RequestError(f"N-grams have an order from 2 to {MAX_ORDER}; {order} is not.")
-        arrays = [np.asarray(ids, np.int64) for ids in sentences]
-        lengths = np.array([len(a) for a in arrays])
-        x = np.concatenate(arrays) if arrays else np.zeros(0, np.int64)
+        arrays = [np.asarray(ids, np.int64) for ids in sentences] or [np.array([BOS, EOS])]
+        lengths, x = np.array([len(ids) for ids in arrays]), np.concatenate(arrays)
         place = np.arange(len(x)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         nodes, keys, size = [x], [np.zeros(0, np.int64)], vocab_size  # nodes: of the k-gram that ends at each place
         for k in range(2, order + 1):
