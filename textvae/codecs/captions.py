@@ -39,9 +39,14 @@ class CaptionCodec(Codec):
 
     @classmethod
     def fit(
-        cls, raw: Iterable[Captioned], text: Words = "sentencepiece", vocab_size: int = 8000, max_length: int = 50
+        cls,
+        raw: Iterable[Captioned],
+        text: Words = "sentencepiece",
+        vocab_size: int = 8000,
+        max_length: int = 50,
+        ngrams: int = 0,
     ) -> Self:
-        """The shape of the first picture, and a vocabulary of all captions by the codec ``text``."""
+        """The shape of the first picture, and a vocabulary (and n-grams) of all captions by the codec ``text``."""
         first: list[np.ndarray] = []
 
         def captions() -> Iterator[str]:
@@ -50,7 +55,7 @@ class CaptionCodec(Codec):
                     first.append(picture)
                 yield from said
 
-        words = CODECS[text].fit(captions(), vocab_size=vocab_size, max_length=max_length)
+        words = CODECS[text].fit(captions(), vocab_size=vocab_size, max_length=max_length, ngrams=ngrams)
         return cls(PixelCodec.fit(first), words)
 
     def encode(self, raw: Sequence[Captioned | np.ndarray]) -> list[np.ndarray]:
@@ -110,6 +115,6 @@ class CaptionCodec(Codec):
         self.text.save(folder)
 
     @classmethod
-    def load(cls, folder: Path, text: Words = "sentencepiece", max_length: int = 50) -> Self:
+    def load(cls, folder: Path, text: Words = "sentencepiece", max_length: int = 50, ngrams: int = 0) -> Self:
         """Read what ``save`` wrote."""
-        return cls(PixelCodec.load(folder), CODECS[text].load(folder, max_length))
+        return cls(PixelCodec.load(folder), CODECS[text].load(folder, max_length, ngrams))
