@@ -34,13 +34,14 @@ def train_to_the_end(place: Path, words: list[str], device: str = "auto") -> Non
 
 
 def machine() -> str:
-    """The processor, as the system calls it."""
+    """The processor, as the system calls it, with the numbers that tell one generation from another."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return f"{platform.machine()} {platform.processor()}"
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return f"{platform.machine()} {model}"
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    numbers = [f"{key} {said[key]}" for key in ("cpu family", "model") if key in said]
+    return " ".join([platform.machine(), said.get("model name", ""), *([f"({', '.join(numbers)})"] if numbers else [])])
 
 
 def cost(place: Path) -> dict[str, Any]:
