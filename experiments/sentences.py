@@ -128,19 +128,19 @@ PUBLISHED = {
 ABOUT = """\
 # Sentence models, every method at one architecture
 
-Embedding 256, LSTM 512, z 32, the vocabulary of the corpus, batches of 64. Test split; nats per sentence at β = 1.
-IW NLL is from K importance samples, ± its Monte Carlo error, by float32 products or where it says so by bf16; MI is
-over the whole split and cannot exceed the ln of its size. Cost is training only, in CPU-seconds of one core, or
-seconds of a GPU where it says so; † on a core that takes about twice as long for the same (both AMD EPYC). Every row is one seed, 0 unless its command says otherwise. Methods that do not
-pay for the KL of each sentence (WAE, adversarial) are no models of density: their −ELBO says nothing. Sureness of
-published numbers: A seen in a README or page, B recalled and arithmetically consistent, C recalled. Written from
-`docs/results/sentences` by
-`python experiments/sentences.py --page-only`.
+Embedding 256, LSTM 512, z 32, the vocabulary of the corpus, batches of 64. Test split; nats per sentence at β = 1. IW
+NLL is from K importance samples, ± its Monte Carlo error, by float32 products or where it says so by bf16; MI is over
+the whole split and cannot exceed the ln of its size. Cost is training only, in CPU-seconds of one core, or seconds of
+a GPU where it says so; † on a core that takes about twice as long for the same (both AMD EPYC). Every row is one
+seed, 0 unless its command says otherwise. Methods that do not pay for the KL of each sentence (WAE, adversarial) are
+no models of density: their −ELBO says nothing. Sureness of published numbers: A seen in a README or page, B recalled
+and arithmetically consistent, C recalled. Written from `docs/results/sentences` by `python experiments/sentences.py
+--page-only`.
 
 The first row is counted in seconds: Kneser-Ney 5-grams, the baseline that tables of text VAEs leave out. *Words mixed
-with 5-grams* are g · p(w | words before, z) + (1 − g) · p(w | four words before), the gate g learned on words that are
-left out of the counts (recipe `sentences/ngram_mixture`, after Neubig & Dyer 2016): a density like any other, whose
-network learns as if alone."""
+with 5-grams* are g · p(w | words before, z) + (1 − g) · p(w | four words before), the gate g learned on words that
+are left out of the counts (recipe `sentences/ngram_mixture`, after Neubig & Dyer 2016): a density like any other,
+whose network learns as if alone."""
 ABOUT_CONTEXTS = """\
 Yang et al.'s finding in shape: the more words the decoder sees, the less it takes from the code, and perplexity first
 falls, then rises. Their texts have 100 words and more, these sentences 22: from a context of 63 on, what grows is the
