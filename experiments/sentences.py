@@ -108,7 +108,10 @@ LARGE = {
     ),
     "middle": Row("VAE of that, flow prior, rate 6", "awd", MIDDLE | MIXED),
     "middle_on": Row(
-        "the same, going on by the mixture's own gradient", "awd", MIDDLE | MIXED | ON, ("model.all_from", "middle")
+        "the same, going on with little dropout, by the mixture's own gradient",
+        "awd",
+        MIDDLE | MIXED | ON,
+        ("model.all_from", "middle"),
     ),
     "wide_language_model": Row(
         "language model, LSTM 1152, words mixed with 5-grams", "language_model", STRONG | WIDE | LONG | MIXED
