@@ -214,6 +214,12 @@ def test_more_importance_samples_give_a_higher_bound_and_never_one_under_the_elb
     assert all(r.iw_samples == k for k, row in zip((1, 4, 32), reports) for r in row)
 
 
+def plain(dims):
+    """The sizes that a codec gives, with n-grams as the numbers that they are."""
+    ngrams = dims.get("ngrams")
+    return dims | ({"ngrams": (ngrams.keys.tolist(), ngrams.counts.tolist())} if ngrams else {})
+
+
 @pytest.mark.parametrize("name", list(CODECS))
 def test_codecs_give_an_array_for_each_example_and_come_back_from_disk(name, tmp_path):
     from textvae.assembly import load_codec
@@ -224,7 +230,7 @@ def test_codecs_give_an_array_for_each_example_and_come_back_from_disk(name, tmp
     codec.save(tmp_path)
     back = load_codec(codec_part(name), tmp_path)
     assert back.fingerprint == codec.fingerprint
-    assert back.dims == codec.dims
+    assert plain(back.dims) == plain(codec.dims)
     x, target = codec.collate(encoded), codec.targets(encoded)
     assert torch.equal(x, back.collate(back.encode(raw)))
     assert len(x) == len(raw)
