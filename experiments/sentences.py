@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 
 from common import cost, flags, machine, textvae, train_to_the_end
 
-from textvae.batching import Batches, ListExamples
-from textvae.codecs.base import PAD
 from textvae.codecs.words import WordCodec
+from textvae.evaluation.judge import surprise
 from textvae_corpora import load_corpus, load_examples
 
 RESULTS = Path("docs/results/sentences")
@@ -179,11 +178,8 @@ def count(corpus: str) -> dict[str, Any]:
     codec = WordCodec.fit(loaded.train, WORDS["codec.vocab_size"], WORDS["codec.max_length"], ngrams=5)
     seconds = time.process_time() - began
     assert codec.ngrams is not None
-    test = ListExamples(codec.encode(load_examples(f"{corpus}/test")[0]))
-    nats, tokens = 0.0, 0
-    for batch in Batches(test, codec.collate, 64, shuffle=False).epoch():
-        nats -= float(codec.ngrams.log_prob(batch.x).sum())
-        tokens += int((batch.x[:, 1:] != PAD).sum())
+    test = load_examples(f"{corpus}/test")[0]
+    nats, tokens = surprise(codec.ngrams, codec, test)
     nll, same = nats / len(test), {"seed": 0, "epochs": 1, "device": "cpu", "machine": machine(), "latent_size": 0}
     bounds = {"nll": nll, "nll_iw": nll, "nll_iw_stderr": 0.0, "iw_samples": 1}
     return same | bounds | {"cpu_seconds": round(seconds), "tokens": tokens, "sentences": len(test)}

@@ -22,7 +22,7 @@ CORPUS = [[BOS, *rng.integers(4, V, n).tolist(), EOS] for n in rng.integers(1, 8
 
 
 def reference(corpus, order, words, before):
-    """p(word | before) by Chen & Goodman's equations, from counts in dictionaries (§3.3: discounts; eq. 21)."""
+    """p(word | before) by modified Kneser-Ney smoothing, from counts in dictionaries."""
     grams = {k: Counter() for k in range(1, order + 1)}
     for ids in corpus:
         for end in range(1, len(ids)):

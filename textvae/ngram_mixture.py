@@ -12,14 +12,14 @@ from textvae.ngrams import NGrams
 
 
 class NGramMixture(Categorical):
-    """p(w | before, z) = g · softmax(hidden)_w + (1 − g) · p_ngram(w | before) (Neubig & Dyer 2016, §4).
+    """p(w | before, z) = g · softmax(hidden)_w + (1 − g) · p_ngram(w | before) (Neubig & Dyer 2016).
 
     The gate g reads the hidden state, and how much the n-grams leave to shorter contexts. In training they leave out
     the very occurrence that is scored, so that the gate learns what they are worth on new text.
 
     N-grams are good before the network is: of the mixture's own gradient it would hardly get any, and never learn
-    (Neubig & Dyer leave them out at random, §5.1). So a share ``alone`` of what the network gets is the gradient of its
-    own log p. At 1 it learns as if there were no n-grams; a lower share suits a network that is trained further.
+    (Neubig & Dyer leave them out at random). So a share ``alone`` of what the network gets is the gradient of its own
+    log p, and the rest that of the mixture's: at 1 it learns as if there were no n-grams.
     """
 
     def __init__(

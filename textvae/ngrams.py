@@ -200,7 +200,7 @@ def _depths(vocab_size: int, order: int, keys: np.ndarray) -> np.ndarray:
 
 
 def _discounts(counts: np.ndarray) -> np.ndarray:
-    """What is taken from counts of 0, 1, 2, and 3 or more (Chen & Goodman 1999, eq. 26), never all of them."""
+    """What is taken from counts of 0, 1, 2, and 3 or more (Chen & Goodman 1999), never all of them."""
     n = [int((counts == j).sum()) for j in range(MOST + 2)]
     share = n[1] / max(1, n[1] + 2 * n[2])
     found = [j - (j + 1) * share * n[j + 1] / n[j] if n[j] else 0.5 for j in range(1, MOST + 1)]

@@ -10,6 +10,7 @@ from textvae.batching import Batches, ListExamples
 from textvae.codecs.base import PAD
 from textvae.codecs.tokens import TokenCodec
 from textvae.devices import resolve
+from textvae.ngrams import NGrams
 from textvae.recipes import load_recipe
 from textvae.run_folder import RunFolder
 from textvae.text_vae import TextVAE
@@ -27,14 +28,20 @@ def count_ngrams(texts: Sequence[str], codec: TokenCodec) -> Judge:
     ngrams = codec.count(texts, ORDER)
 
     def perplexity(judged: Sequence[str]) -> float:
-        batches = Batches(ListExamples(codec.encode(list(judged))), codec.collate, BATCH, shuffle=False)
-        nats, tokens = 0.0, 0
-        for batch in batches.epoch():
-            nats -= float(ngrams.log_prob(batch.x).sum())
-            tokens += int((batch.x[:, 1:] != PAD).sum())
+        nats, tokens = surprise(ngrams, codec, judged)
         return math.exp(nats / max(1, tokens))
 
     return perplexity
+
+
+def surprise(ngrams: NGrams, codec: TokenCodec, texts: Sequence[str]) -> tuple[float, int]:
+    """−log p of all the texts in nats, and their tokens, end symbols included."""
+    batches = Batches(ListExamples(codec.encode(list(texts))), codec.collate, BATCH, shuffle=False)
+    nats, tokens = 0.0, 0
+    for batch in batches.epoch():
+        nats -= float(ngrams.log_prob(batch.x).sum())
+        tokens += int((batch.x[:, 1:] != PAD).sum())
+    return nats, tokens
 
 
 def fit_language_model(
