@@ -1,7 +1,8 @@
 """Small layers that several parts use."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Literal
 
@@ -103,3 +104,16 @@ def reverse_padded(x: Tensor, lengths: Tensor) -> Tensor:
     position = torch.arange(x.shape[1], device=x.device)
     index = torch.where(position < lengths[:, None], lengths[:, None] - 1 - position, position)
     return x[torch.arange(x.shape[0], device=x.device)[:, None], index]
+
+
+@contextmanager
+def frozen(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """What is computed inside has no gradient for these, and its backward pass does not take the time for one."""
+    melted = [parameter for parameter in parameters if parameter.requires_grad]
+    for parameter in melted:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in melted:
+            parameter.requires_grad_(True)

@@ -391,19 +391,22 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """``grad`` [M] scales rows, so it is applied to what is small: H numbers a row instead of V."""
         hidden, weight, bias, targets, kept = ctx.saved_tensors
         n, grad = len(kept), grad.to(hidden.dtype)
-        scaled = hidden * grad[:, None]
-        d_hidden, d_weight, d_bias = torch.empty_like(hidden), kept.T @ scaled[:n], (kept.T @ grad[:n]).to(bias.dtype)
+        d_hidden, d_weight, d_bias = torch.empty_like(hidden), None, None
         torch.mm(kept, weight, out=d_hidden[:n])
+        if any(ctx.needs_input_grad[1:3]):
+            scaled = hidden * grad[:, None]
+            d_weight, d_bias = kept.T @ scaled[:n], (kept.T @ grad[:n]).to(bias.dtype)
         for rows in _blocks(n, len(hidden), hidden):
             d_logits = hidden[rows] @ weight.T
             _softmax_minus_one(d_logits, bias, targets[rows])
             torch.mm(d_logits, weight, out=d_hidden[rows])
-            d_weight.addmm_(d_logits.T, scaled[rows])
-            d_bias += d_logits.T @ grad[rows]
+            if d_weight is not None:
+                d_weight.addmm_(d_logits.T, scaled[rows])
+                d_bias += d_logits.T @ grad[rows]
         d_hidden *= grad[:, None]
         return d_hidden, d_weight, d_bias, None, None
 

@@ -68,7 +68,7 @@ class _LSTM(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_states: Tensor, dc: Tensor) -> tuple[Tensor, ...]:
+    def backward(ctx: Any, d_states: Tensor, dc: Tensor) -> tuple[Tensor | None, ...]:
         """Back through time; d c comes along in ``dc``, d h in ``dh``."""
         x, w_ih, w_hh, gates, cells, squashed, states = ctx.saved_tensors
         sigmoid, tanh = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
@@ -86,5 +86,9 @@ class _LSTM(torch.autograd.Function):
             dc *= f
             dh = d_gates[t] @ w_hh
         d = d_gates.flatten(0, 1)
+        of_x, _, _, *of_weights = ctx.needs_input_grad
+        d_x = (d @ w_ih).view_as(x) if of_x else None
+        if not any(of_weights):
+            return d_x, dh.to(dc.dtype), dc, None, None, None
         d_w_ih, d_w_hh = d.T @ x.flatten(0, 1), d.T @ states[:-1].flatten(0, 1)
-        return (d @ w_ih).view_as(x), dh.to(dc.dtype), dc, d_w_ih, d_w_hh, d.sum(0)
+        return d_x, dh.to(dc.dtype), dc, d_w_ih, d_w_hh, d.sum(0)

@@ -18,6 +18,7 @@ from textvae.devices import autocast, fold, seed
 from textvae.errors import Diverged, RequestError, TextvaeError
 from textvae.evaluation.bounds import Report, evaluate
 from textvae.files import link
+from textvae.layers import frozen
 from textvae.objectives import Objective, Terms
 from textvae.records import Record
 from textvae.run_folder import RunFolder
@@ -190,7 +191,8 @@ class Trainer:
         batch = batch.to(self.device)
         batch = batch._replace(y=self.model.condition.left_out(batch.y))
         try:
-            with distributed.sharing(batch.share):
+            held_back = self.objective.held_back(self.model, self.progress)
+            with distributed.sharing(batch.share), frozen(held_back):
                 with autocast(self.device, self.settings.precision):
                     terms: Terms = self.objective(self.model, batch, self.progress)
                 loss = terms.loss * batch.share
@@ -204,8 +206,6 @@ class Trainer:
             if not all(p.isfinite().all() for p in self.parameters.values()):  # what could not be drawn from
                 raise self._diverged() from error
             raise
-        for parameter in self.objective.held_back(self.model, self.progress):
-            parameter.grad = None
         loss = distributed.add_gradients(self.parameters.values(), loss)
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip)
         self.optimizer.step()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from textvae.autoencoder import Autoencoder
 from textvae.errors import RequestError
+from textvae.layers import frozen
 from textvae.supports import Support
 
 ACCEPTED = 0.65  # share of the moves that the step size is steered to (Neal 2011, §4.4)
@@ -84,7 +85,7 @@ def _move(
 
     def look(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The log target [K, B], log p(x|z) [K, B], and the gradient of the first."""
-        with torch.enable_grad():
+        with torch.enable_grad(), frozen(model.parameters()):
             z = z.detach().requires_grad_()
             log_px = model.log_px(x, z)
             target = model.prior().log_prob(z) + beta * log_px

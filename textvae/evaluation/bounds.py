@@ -14,6 +14,7 @@ from textvae.batching import Batches
 from textvae.devices import fold
 from textvae.errors import RequestError
 from textvae.evaluation.latent import LatentStatistics
+from textvae.layers import frozen
 from textvae.objectives.base import is_normal, kl
 from textvae.refinement import normal, parameters_of, refine
 
@@ -136,7 +137,8 @@ def _refined(model: Autoencoder, x: Tensor, y: Tensor | None, q: Distribution, s
         z = q.rsample(torch.Size([1]))
         return -model.log_px(x, z, y)[0] + kl(q, model.prior(), z)
 
-    return normal(refine(loss, parameters_of(q), steps))
+    with frozen(model.parameters()):
+        return normal(refine(loss, parameters_of(q), steps))
 
 
 def _importance_weighted(

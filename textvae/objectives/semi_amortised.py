@@ -7,6 +7,7 @@ from torch.distributions import Distribution
 from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
 from textvae.errors import RequestError
+from textvae.layers import frozen
 from textvae.objectives.base import Objective, Terms, need_code, need_normal
 from textvae.objectives.elbo import ELBO
 from textvae.refinement import Step, gradient_through, normal, parameters_of, refine
@@ -67,7 +68,8 @@ class SemiAmortised(Objective):
         def loss_of_step(moved: Distribution) -> Tensor:
             return loss(len(taken), moved)
 
-        end = refine(loss_of_step, start, self.steps, self.speed, self.clip, taken)
+        with frozen(model.parameters()):
+            end = refine(loss_of_step, start, self.steps, self.speed, self.clip, taken)
         if not self.second_order:
             return self.elbo.terms(model, batch, normal(start + (end - start.detach())), progress)[0]
         end.requires_grad_()
