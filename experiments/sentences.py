@@ -41,6 +41,7 @@ WIDE = {"model.decoder.embedding_size": 320, "model.decoder.hidden_size": 1152, 
 WIDE |= {"train.learning_rate": 1.5e-3}
 ON = {"model.likelihood.alone": 0.0, "model.decoder.dropout": 0.2, "model.decoder.weight_drop": 0.0}
 ON |= {"train.epochs": 2, "train.learning_rate": 3e-4, "objective.rate": 5.3, "objective.start": 0.7}
+BEGUN = {"train.epochs": 4, "train.learning_rate": 1e-3, "objective.start": 0.4}
 LONG = {"train.epochs": 24, "train.weight_decay": 0.03}
 ALL_UNITS = {"model.posterior.name": "batch_norm", "model.posterior.gamma": 1.0, "model.encoder.dropout": 0.2}
 PLAIN = {"model.posterior.name": "diagonal_normal"}
@@ -106,8 +107,14 @@ LARGE = {
         "language model, LSTM 768, the same, words mixed with 5-grams", "language_model", MIDDLE | MIXED
     ),
     "middle": Row("VAE of that, flow prior, rate 6", "awd", MIDDLE | MIXED),
+    "middle_begun": Row(
+        "the same, its decoder begun with that language model",
+        "awd",
+        MIDDLE | MIXED | BEGUN,
+        ("model.decoder_from", "middle_language_model"),
+    ),
     "middle_on": Row(
-        "the same, going on with little dropout, by the mixture's own gradient",
+        "the VAE, going on with little dropout, by the mixture's own gradient",
         "awd",
         MIDDLE | MIXED | ON,
         ("model.all_from", "middle"),
