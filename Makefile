@@ -9,7 +9,7 @@ demo: .venv/installed
 	$(BIN)/textvae interpolate --model textvae/pretrained/tatoeba "I am tired." "She wants to learn how to swim."
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: .venv/installed
 	$(BIN)/ruff check .
