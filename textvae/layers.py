@@ -1,4 +1,4 @@
-"""Small layers that several parts use."""
+"""Small layers that several parts use, and how parameters are frozen for a while."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
