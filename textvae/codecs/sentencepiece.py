@@ -76,7 +76,7 @@ class SentencePieceCodec(TokenCodec):
         except RuntimeError as error:
             if failure is None:
                 raise RequestError(
-                    f"SentencePiece could not fit {vocab_size} tokens to this corpus: {error}. "
+                    f"SentencePiece could not fit {vocab_size} tokens to this corpus: {str(error).rstrip('.')}. "
                     "Give it more text or change the vocabulary: --set codec.vocab_size=N."
                 ) from error
         if failure is not None:
