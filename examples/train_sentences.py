@@ -25,6 +25,7 @@ settings = settings.model_copy(update={"train": resolve(settings.train)})
 codec = fit_codec(settings.codec, sentences)
 vae = TextVAE.new(settings, codec)
 train, valid = (encode_examples(part, codec) for part in (sentences[:-5], sentences[-5:]))
+vae.begin(train)
 run = RunFolder(folder or "runs/example")
 
 with run.locked():

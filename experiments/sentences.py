@@ -21,6 +21,7 @@ from common import cost, flags, machine, textvae, train_to_the_end
 
 from textvae.codecs.words import WordCodec
 from textvae.evaluation.judge import surprise
+from textvae.run_folder import RunFolder
 from textvae_corpora import load_corpus, load_examples
 
 RESULTS = Path("docs/results/sentences")
@@ -142,9 +143,10 @@ NLL is from K importance samples, ± its Monte Carlo error, by float32 products 
 the whole split and cannot exceed the ln of its size. Cost is training only, in CPU-seconds of one core, or seconds of
 a GPU where it says so; † on a core that takes about twice as long for the same (both AMD EPYC). Every row is one
 seed, 0 unless its command says otherwise. Methods that do not pay for the KL of each sentence (WAE, adversarial) are
-no models of density: their −ELBO says nothing. Sureness of published numbers: A seen in a README or page, B recalled
-and arithmetically consistent, C recalled. Written from `docs/results/sentences` by `python experiments/sentences.py
---page-only`.
+no models of density: their −ELBO says nothing. Embeddings begin with word vectors that are counted from the training
+split in six seconds (`textvae/word_vectors.py`), or at random where a row has ‡. Sureness of published numbers: A
+seen in a README or page, B recalled and arithmetically consistent, C recalled. Written from `docs/results/sentences`
+by `python experiments/sentences.py --page-only`.
 
 The first row is counted in seconds: Kneser-Ney 5-grams, the baseline that tables of text VAEs leave out. *Words mixed
 with 5-grams* are g · p(w | words before, z) + (1 − g) · p(w | four words before), the gate g learned on words that
@@ -176,7 +178,8 @@ def run(corpus: str, key: str, arguments: argparse.Namespace) -> None:
     measure = ["evaluate", f"{corpus}/test", "--model", str(place), "--iw-samples", str(arguments.iw_samples), "--json"]
     report = json.loads(textvae(*measure, "--device", arguments.device, "--precision", "auto"))
     report.pop("model")
-    keep(corpus, key, {"command": shlex.join(["textvae", *words]), **cost(place), **report})
+    begins = {"word_vectors": RunFolder(place).settings().model.word_vectors}
+    keep(corpus, key, {"command": shlex.join(["textvae", *words]), **cost(place), **begins, **report})
 
 
 def count(corpus: str) -> dict[str, Any]:
@@ -209,9 +212,10 @@ def line(corpus: str, key: str, row: Row) -> str:
     slow = "†" if SLOWER in r["machine"] else ""
     spent = f"{r['cpu_seconds']:,} CPU-s{slow}" if r["device"] == "cpu" else f"{r['seconds']:,} s, GPU"
     half = ", bf16" if r.get("evaluation_precision") == "bf16" else ""
+    drawn = "" if r.get("word_vectors") or not row.recipe else "‡"
     code = f"{r['rate']:.2f} | {r['mi']:.2f} | {r['active_units']}" if r["latent_size"] else "– | – | –"
     return (
-        f"| **{row.name}** | {r['nll']:.2f} | **{r['nll_iw']:.2f}** ± {r['nll_iw_stderr']:.2f} | {code} | "
+        f"| **{row.name}**{drawn} | {r['nll']:.2f} | **{r['nll_iw']:.2f}** ± {r['nll_iw_stderr']:.2f} | {code} | "
         f"{r['epochs']} | {r['iw_samples']}{half} | {spent} | measured |"
     )
 

@@ -146,7 +146,7 @@ class Multinomial(Likelihood):
         if document_frequency is not None:
             bias = self.norm.shift if isinstance(self.norm, ScaledBatchNorm) else self.head.bias
             with torch.no_grad():
-                bias.copy_(_log_shares(document_frequency))
+                bias.copy_(log_shares(document_frequency))
 
     def log_prob(self, hidden: Tensor, x: Tensor) -> Tensor:
         """hidden [N, H] and counts x [N, V] to [N]."""
@@ -184,7 +184,7 @@ class TopicMixture(Multinomial):
         self.head = dense(hidden_size, math.prod(input_shape), bias=False)
         if document_frequency is not None:  # every topic begins near how common the words are
             with torch.no_grad():
-                self.head.weight += _log_shares(document_frequency)[:, None]
+                self.head.weight += log_shares(document_frequency)[:, None]
 
     def log_mean(self, hidden: Tensor) -> Tensor:
         """Shares [N, H] to the logarithm of the word distribution [N, V]."""
@@ -192,9 +192,9 @@ class TopicMixture(Multinomial):
         return (shares @ self.head.weight.T.float().softmax(-1)).clamp(min=TINY).log()
 
 
-def _log_shares(document_frequency: Sequence[float]) -> Tensor:
-    """Logs of the shares of the documents that hold each word [V], around 0; a word of none has half the least."""
-    shares = np.asarray(document_frequency, np.float32)
+def log_shares(frequency: Sequence[float] | np.ndarray) -> Tensor:
+    """Logs of how often each word comes [V], around 0; a word that never comes has half the least."""
+    shares = np.asarray(frequency, np.float32)
     least = shares[shares > 0].min(initial=1.0)
     logs = np.log(np.maximum(shares, least / 2))
     return torch.from_numpy(logs - logs.mean())

@@ -60,6 +60,7 @@ class ModelSettings(Strict):
     all_from: str | None = None  # a trained model that a new one begins with; not read again afterwards
     encoder_from: str | None = None  # one whose encoder it begins with
     decoder_from: str | None = None
+    word_vectors: bool = True  # of sentences: a new model's embeddings begin with what stands together in the corpus
 
 
 class TrainSettings(Strict):

@@ -11,6 +11,7 @@ from torch import Tensor
 from textvae import model_folder
 from textvae.assembly import build_model
 from textvae.autoencoder import Autoencoder
+from textvae.batching import Examples
 from textvae.captioned import Captioned
 from textvae.codecs import Codec
 from textvae.decoding import Decoding, generate
@@ -19,6 +20,7 @@ from textvae.initialise import initialise
 from textvae.latent.homotopy import homotopy
 from textvae.registry import did_you_mean
 from textvae.settings import Settings
+from textvae.word_vectors import begin_with_counts
 
 
 class Step(NamedTuple):
@@ -63,6 +65,13 @@ class TextVAE:
         if taken:
             vae.facts["begun_with"] = [str(side) for side in taken]
         return vae
+
+    def begin(self, examples: Examples) -> None:
+        """Let a new model begin with what the training ``examples``, encoded by the codec, tell by counting.
+
+        That is how common words are and which stand together; what was taken from another model stays.
+        """
+        begin_with_counts(self.model, self.codec, self.settings.model, examples)
 
     @classmethod
     def from_pretrained(cls, name: str | Path | None = None, device: str | torch.device = "cpu") -> Self:

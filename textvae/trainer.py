@@ -24,6 +24,7 @@ from textvae.records import Record
 from textvae.run_folder import RunFolder
 from textvae.settings import TrainSettings
 from textvae.text_vae import TextVAE
+from textvae.word_vectors import begin_with_counts
 
 LOG_EVERY = 20  # steps between the records, and between the reads of the loss that they need
 GRACE = 0.1  # share of the run before which a code that carries nothing yet is no collapse
@@ -223,7 +224,9 @@ class Trainer:
 
     def _fresh(self) -> Autoencoder:
         """An untrained model of the same settings, drawn from the noise of this step."""
-        return build_model(self.vae.settings.model, self.vae.codec).to(self.device)
+        model = build_model(self.vae.settings.model, self.vae.codec)
+        begin_with_counts(model, self.vae.codec, self.vae.settings.model, self.train.examples)
+        return model.to(self.device)
 
     def _train_record(self, window: "_Window") -> Record:
         values = window.means()

@@ -94,6 +94,8 @@ def prepare(settings: Settings, corpus: Corpus, saved: Path | None, say: Callabl
     if labels is not None and settings.corpus.labelled is not None:
         labels = keep_labels(labels, settings.corpus.labelled, settings.train.seed)
     train: Examples = encode_examples(raw, codec, labels=labels)
+    if not resumed:
+        vae.begin(train)
     if labels is not None and settings.corpus.labelled_share is not None:
         train = Repeated(train, repeat_labelled(labels, settings.corpus.labelled_share))
     valid = encode_examples(held, codec, labels=held_labels)
