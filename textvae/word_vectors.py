@@ -12,7 +12,7 @@ from textvae.codecs.tokens import TokenCodec
 from textvae.likelihoods import Categorical, log_shares
 from textvae.settings import ModelSettings
 
-READ = 5_000_000  # tokens of the corpus that are counted, at most
+READ = 2_000_000  # tokens of the corpus that are counted, at most
 APART = 2  # words that stand so far apart count as together, 1/distance times
 SMOOTHED = 0.75  # power of the frequency of the words around (Levy, Goldberg & Dagan 2015, §3.1)
 SCALE = 0.2  # standard deviation of a vector's elements; those that are drawn at random have half of it
