@@ -69,7 +69,7 @@ def word_vectors(x: np.ndarray, place: np.ndarray, vocab_size: int, size: int) -
         is_coalesced=True,
     )
     kept = min(size, vocab_size)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         u, s, _ = torch.svd_lowrank(matrix, min(kept + BEYOND, vocab_size), ROUNDS)
         turn, _ = torch.linalg.qr(torch.randn(size, size))
