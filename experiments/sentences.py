@@ -147,7 +147,7 @@ the whole split and cannot exceed the ln of its size. Cost is training only, in 
 a GPU where it says so; † on a core that takes about twice as long for the same (both AMD EPYC). Every row is one
 seed, 0 unless its command says otherwise. Methods that do not pay for the KL of each sentence (WAE, adversarial) are
 no models of density: their −ELBO says nothing. Embeddings begin with word vectors that are counted from the training
-split in six seconds (`textvae/word_vectors.py`), or at random where a row has ‡. Sureness of published numbers: A
+split in seconds (`textvae/word_vectors.py`), or at random where a row has ‡. Sureness of published numbers: A
 seen in a README or page, B recalled and arithmetically consistent, C recalled. Written from `docs/results/sentences`
 by `python experiments/sentences.py --page-only`.
 

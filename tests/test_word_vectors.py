@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toys import SENTENCES, batches_of, codec_of, settings_of, vae_of
+from tests.toys import SENTENCES, batches_of, codec_of, objective_of, settings_of, vae_of
 from textvae.codecs.words import WordCodec
+from textvae.run_folder import RunFolder
 from textvae.tensors import state
 from textvae.text_vae import TextVAE
+from textvae.trainer import Trainer
 from textvae.word_vectors import APART, SMOOTHED, word_vectors
 
 LM = "sentences/language_model"
@@ -125,3 +127,11 @@ def test_what_is_taken_from_another_model_stays(tmp_path):
     assert torch.equal(vae.model.decoder.embedding.weight, lm.model.decoder.embedding.weight)
     assert torch.equal(vae.model.likelihood.bias, lm.model.likelihood.bias)
     assert not torch.equal(vae.model.encoder.embedding.weight, drawn)
+
+
+def test_a_decoder_that_training_draws_anew_begins_so_too(tmp_path):
+    vae = vae_of("sentences/pretrained_autoencoder", WORDS)
+    batches = batches_of(vae)
+    trainer = Trainer(vae, objective_of(vae), batches, batches, RunFolder(tmp_path))
+    vae.begin(batches.examples)
+    assert torch.equal(trainer._fresh().likelihood.bias, vae.model.likelihood.bias)
