@@ -43,7 +43,6 @@ WIDE |= {"train.learning_rate": 1.5e-3}
 ON = {"model.likelihood.alone": 0.0, "model.decoder.dropout": 0.2, "model.decoder.weight_drop": 0.0}
 ON |= {"train.epochs": 2, "train.learning_rate": 3e-4, "objective.rate": 5.3, "objective.start": 0.7}
 BEGUN = {"train.epochs": 4, "train.learning_rate": 1e-3, "objective.start": 0.4}
-LONG = {"train.epochs": 24, "train.weight_decay": 0.03}
 ALL_UNITS = {"model.posterior.name": "batch_norm", "model.posterior.gamma": 1.0, "model.encoder.dropout": 0.2}
 PLAIN = {"model.posterior.name": "diagonal_normal"}
 FLOW = {"model.prior.name": "flow", "objective.rate": 7.0}
@@ -51,6 +50,7 @@ MIXED = {"codec.ngrams": 5, "model.likelihood.name": "ngram_mixture", "model.lik
 MIDDLE = {"model.decoder.embedding_size": 320, "model.decoder.hidden_size": 768, "model.decoder.locked": True}
 MIDDLE |= {"model.decoder.dropout": 0.4, "model.decoder.weight_drop": 0.25, "model.decoder.embedding_dropout": 0.1}
 MIDDLE |= {"train.epochs": 12, "train.learning_rate": 2e-3, "train.weight_decay": 0.03}
+MOGRIFIER = {"model.decoder.cell": "mogrifier"}
 
 
 class Row(NamedTuple):
@@ -123,10 +123,12 @@ LARGE = {
         MIDDLE | MIXED | ON,
         ("model.all_from", "middle"),
     ),
-    "wide_language_model": Row(
-        "language model, LSTM 1152, words mixed with 5-grams", "language_model", STRONG | WIDE | LONG | MIXED
+    "mogrifier_language_model": Row(
+        "language model, Mogrifier 768 (Melis 2020), words mixed with 5-grams",
+        "language_model",
+        MIDDLE | MIXED | MOGRIFIER,
     ),
-    "wide": Row("VAE of that, flow prior, rate 6", "awd", STRONG | WIDE | LONG | MIXED),
+    "mogrifier": Row("VAE of that, flow prior, rate 6", "mogrifier", {}),
 }
 CONTEXTS = {"cnn3": 3, "cnn7": 7, "scnn": 15, "mcnn": 63, "lcnn": 125, "vlcnn": 187}
 PUBLISHED = {
@@ -168,7 +170,7 @@ def run(corpus: str, key: str, arguments: argparse.Namespace) -> None:
     if not row.recipe:
         keep(corpus, key, {"command": f"python experiments/sentences.py {corpus} --rows {key}", **count(corpus)})
         return
-    settings = ({} if row.recipe in ("ptb", "awd") else WORDS) | row.settings
+    settings = ({} if row.recipe in ("ptb", "awd", "mogrifier") else WORDS) | row.settings
     if row.begins_with:
         option, other = row.begins_with
         if not ((RESULTS / corpus / f"{other}.json").exists() and (arguments.out / corpus / other).exists()):

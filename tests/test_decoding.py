@@ -81,7 +81,7 @@ def test_greedy_equals_forwards_made_again_for_each_word(name, options):
         for row, score, code in zip(sentences(x), log_prob, z):
             ids, total = slow_greedy(vae.model, code, 8)
             assert row == ids
-            assert float(score) == pytest.approx(total, abs=1e-3)
+            assert float(score) == pytest.approx(total, rel=3e-4, abs=1e-3)
             texts.add(tuple(row))
     assert len(texts) > 3, "these models say too little for the comparison to mean much"
 
@@ -97,8 +97,8 @@ def test_the_score_that_is_returned_is_that_of_the_model(name, options):
             ended = (x == EOS).any(1)
             ends += int(ended.sum())
             scored = vae.model.log_px(x, z[None])[0].detach()
-            torch.testing.assert_close(log_prob[ended], scored[ended], atol=1e-3, rtol=1e-4)
-            torch.testing.assert_close(log_prob[~ended], scored[~ended], atol=1e-3, rtol=1e-4)
+            torch.testing.assert_close(log_prob[ended], scored[ended], atol=1e-3, rtol=3e-4)
+            torch.testing.assert_close(log_prob[~ended], scored[~ended], atol=1e-3, rtol=3e-4)
     assert ends > 12
 
 

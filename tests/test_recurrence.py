@@ -1,11 +1,11 @@
-"""The LSTM of a bf16 training step against torch's own: values, gradients, and when it stands back."""
+"""The LSTM of a bf16 training step and the Mogrifier: values and gradients beside torch's own."""
 
 import pytest
 import torch
 from torch import nn
 
 from textvae import recurrence
-from textvae.recurrence import _LSTM
+from textvae.recurrence import _LSTM, Mogrifier
 
 
 @pytest.fixture(autouse=True)
@@ -74,3 +74,52 @@ def test_in_float32_and_without_gradients_it_is_torchs():
     assert torch.equal(recurrence.run(lstm, x)[0], lstm(x)[0])
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(recurrence.run(lstm, x)[0], lstm(x)[0])
+
+
+def test_the_mogrifier_is_an_lstm_whose_inputs_and_states_gate_one_another():
+    lstm = Mogrifier(3, 5).double()
+    for up in lstm.up:
+        nn.init.normal_(up)
+    x, ends = torch.randn(4, 6, 3).double(), (torch.randn(1, 4, 5).double(), torch.randn(1, 4, 5).double())
+
+    def slow(x, ends):
+        (h, c), states = (end[0] for end in ends), []
+        for word in x.unbind(1):
+            for i, (down, up) in enumerate(zip(lstm.down, lstm.up)):
+                if i % 2 == 0:
+                    word = 2 * torch.sigmoid(h @ (down @ up)) * word
+                else:
+                    h = 2 * torch.sigmoid(word @ (down @ up)) * h
+            h, c = torch.lstm_cell(word, (h, c), *lstm.all_weights[0])
+            states.append(h)
+        return torch.stack(states, 1), (h[None], c[None])
+
+    for a, b in zip(both(lstm, x, ends, slow), both(lstm, x, ends, lambda *given: recurrence.run(lstm, *given))):
+        torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-10)
+    with torch.no_grad():
+        torch.testing.assert_close(recurrence.run(lstm, x, ends), slow(x, ends))
+
+
+def test_a_mogrifier_that_does_not_gate_is_an_lstm():
+    lstm, x = Mogrifier(3, 5), torch.randn(4, 6, 3)
+    for up in lstm.up:
+        nn.init.zeros_(up)
+    plain = nn.LSTM(3, 5, batch_first=True)
+    plain.load_state_dict({key: value for key, value in lstm.state_dict().items() if "l0" in key})
+    torch.testing.assert_close(recurrence.run(lstm, x), plain(x))
+
+
+def test_a_bf16_step_of_the_mogrifier_is_close_to_float32():
+    lstm = Mogrifier(24, 16)
+    x, ends = torch.randn(7, 12, 24), (torch.randn(1, 7, 16), torch.randn(1, 7, 16))
+
+    def half(x, ends):
+        with torch.autocast("cpu", torch.bfloat16):
+            out, (h, c) = recurrence.run(lstm, x, ends)
+        assert c.dtype == torch.float32
+        return out.float(), (h.float(), c)
+
+    exact = both(lstm, x, ends, lambda *given: recurrence.run(lstm, *given))
+    for a, b in zip(both(lstm, x, ends, half), exact):
+        assert (a - b).norm() < 0.02 * b.norm()
+        assert a.dtype == b.dtype

@@ -231,8 +231,18 @@ def objective_of(vae: TextVAE):
     return build_objective(vae.settings.objective)
 
 
+def pairwise(choices):
+    """Of all choices, a few in which any two values that stand together in one of them do so, too."""
+    new, seen = {c: set(itertools.combinations_with_replacement(c, 2)) for c in choices}, set()
+    best = choices[0]
+    while not seen or new[best] - seen:
+        yield best
+        seen |= new[best] | {()}
+        best = max(choices, key=lambda choice: len(new[choice] - seen))
+
+
 def variants(registry, wanted=lambda part: True):
-    """A pytest parameter (name, options) for each part, and for each of its closed choices and numbers of layers."""
+    """Pytest parameters (name, options) of each part, in which any two of its closed choices stand together once."""
     found = []
     for name in registry:
         if not wanted(registry.get(name)):
@@ -245,7 +255,7 @@ def variants(registry, wanted=lambda part: True):
                 axes.append([(key, False), (key, True)])
             elif key == "layers" and parameter.annotation is int:
                 axes.append([(key, 1), (key, 2)])
-        for choice in itertools.product(*axes):
+        for choice in pairwise(list(itertools.product(*axes))):
             label = "-".join([name, *(f"{k}={v}" for k, v in choice)])
             found.append(pytest.param(name, dict(choice), id=label))
     return found

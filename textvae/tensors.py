@@ -87,7 +87,9 @@ def check(module: nn.Module, path: Path) -> None:
 
 def fill(module: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Put tensors in place of the module's own, in float32, tied ones tied again."""
-    floats = {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
+    # Copies, for a tensor may begin anywhere in a file, and sums of products round by where their addends begin.
+    dtypes = {k: torch.float32 if t.is_floating_point() else t.dtype for k, t in tensors.items()}
+    floats = {k: t.to(dtypes[k], copy=True) for k, t in tensors.items()}
     parameters = {key for key, _ in module.named_parameters(remove_duplicate=False)}
     made: dict[str, Tensor] = {k: nn.Parameter(t) if k in parameters else t for k, t in floats.items()}
     module.load_state_dict({key: made[name] for key, name in aliases(module).items()}, assign=True)

@@ -9,9 +9,8 @@ from torch import Tensor, nn
 from textvae.decoders.base import AutoregressiveDecoder, State, Step
 from textvae.errors import RequestError
 from textvae.layers import MAX_LAYERS, dense, packed_linear, packs, tanh
+from textvae.recurrence import Mogrifier
 from textvae.regularisation import EmbeddingDropout, LockedDropout, WeightDrop
-
-FEW = 16  # rows: nn.LSTM lays its weights out anew at each call, which takes longer than one step of so few
 
 
 class LSTMDecoder(AutoregressiveDecoder):
@@ -20,7 +19,8 @@ class LSTMDecoder(AutoregressiveDecoder):
     ``z_to`` says where z enters: the initial ``state`` (Bowman et al.), every ``input`` beside the word's
     embedding (He et al. 2019), or ``both``. ``dropout`` falls on embeddings and on the states that leave a layer;
     ``locked`` keeps its mask through a sentence, ``embedding_dropout`` drops whole words and ``weight_drop``
-    connections between states (Merity et al. 2018, see regularisation.py).
+    connections between states (Merity et al. 2018, see regularisation.py). In the ``cell`` of a ``mogrifier`` input
+    and state gate one another (Melis et al. 2020, see recurrence.py).
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class LSTMDecoder(AutoregressiveDecoder):
         locked: bool = False,
         weight_drop: float = 0.0,
         embedding_dropout: float = 0.0,
+        cell: Literal["lstm", "mogrifier"] = "lstm",
     ):
         super().__init__()
         if not 1 <= layers <= MAX_LAYERS:
@@ -45,8 +46,10 @@ class LSTMDecoder(AutoregressiveDecoder):
         self.initial = dense(latent_size, 2 * layers * hidden_size) if z_to != "input" else None
         self.z_to_input = z_to != "state"
         first = embedding_size + (latent_size if self.z_to_input else 0)
+        sizes = [hidden_size if i else first for i in range(layers)]
         self.lstms = nn.ModuleList(
-            nn.LSTM(hidden_size if i else first, hidden_size, batch_first=True) for i in range(layers)
+            Mogrifier(size, hidden_size) if cell == "mogrifier" else nn.LSTM(size, hidden_size, batch_first=True)
+            for size in sizes
         )
         self.dropout: nn.Module = LockedDropout(dropout) if locked else nn.Dropout(dropout)
         self.weight_drop, self.embedding_dropout = WeightDrop(weight_drop), EmbeddingDropout(embedding_dropout)
@@ -99,12 +102,8 @@ class LSTMDecoder(AutoregressiveDecoder):
             inputs = torch.cat([inputs, z[:, None].expand(-1, tokens.shape[1], -1)], -1)
         last = []
         for i, lstm in enumerate(self.lstms):
-            if tokens.shape[1] == 1 and len(tokens) < FEW and not self.training:
-                ends = torch.lstm_cell(inputs[:, 0], (h[:, i], c[:, i]), *lstm.parameters())
-                inputs, ends = ends[0][:, None], (ends[0][None], ends[1][None])
-            else:
-                first = h[None, :, i].contiguous(), c[None, :, i].contiguous()
-                inputs, ends = self.weight_drop(lstm, inputs, first)
+            first = h[None, :, i].contiguous(), c[None, :, i].contiguous()
+            inputs, ends = self.weight_drop(lstm, inputs, first)
             inputs = self.dropout(inputs)
             last.append(ends)
         h, c = (torch.cat(parts).transpose(0, 1) for parts in zip(*last))
@@ -113,9 +112,17 @@ class LSTMDecoder(AutoregressiveDecoder):
 
 def _gates(lstm: nn.Module, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
     """Inputs [N, I] and h [N, H] to the gates before their nonlinearities [N, 4H]."""
-    w_ih, w_hh, b_ih, b_hh = lstm.parameters()
+    assert isinstance(lstm, nn.LSTM)
+    w_ih, w_hh, b_ih, b_hh = lstm.all_weights[0]
     if rows == 1:  # which does not pay for one matrix made of two
         from_input, from_state = packed_linear(w_ih, b_ih, 1), packed_linear(w_hh, b_hh, 1)
-        return lambda x, h: from_input(x) + from_state(h)
-    product = packed_linear(torch.cat([w_ih, w_hh], 1), b_ih + b_hh, rows)
-    return lambda x, h: product(torch.cat([x, h], -1))
+
+        def gates(x: Tensor, h: Tensor) -> Tensor:
+            return from_input(x) + from_state(h)
+    else:
+        product = packed_linear(torch.cat([w_ih, w_hh], 1), b_ih + b_hh, rows)
+
+        def gates(x: Tensor, h: Tensor) -> Tensor:
+            return product(torch.cat([x, h], -1))
+
+    return (lambda x, h: gates(*lstm.mogrify(x, h))) if isinstance(lstm, Mogrifier) else gates
