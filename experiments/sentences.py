@@ -51,6 +51,8 @@ MIDDLE = {"model.decoder.embedding_size": 320, "model.decoder.hidden_size": 768,
 MIDDLE |= {"model.decoder.dropout": 0.4, "model.decoder.weight_drop": 0.25, "model.decoder.embedding_dropout": 0.1}
 MIDDLE |= {"train.epochs": 12, "train.learning_rate": 2e-3, "train.weight_decay": 0.03}
 MOGRIFIER = {"model.decoder.cell": "mogrifier"}
+STRONGER = {"model.decoder.hidden_size": 1024, "model.decoder.dropout": 0.5, "model.decoder.weight_drop": 0.4}
+STRONGER |= {"train.epochs": 16}
 
 
 class Row(NamedTuple):
@@ -129,6 +131,12 @@ LARGE = {
         MIDDLE | MIXED | MOGRIFIER,
     ),
     "mogrifier": Row("VAE of that, flow prior, rate 6", "mogrifier", {}),
+    "stronger_language_model": Row(
+        "language model, Mogrifier 1024, dropped out more, words mixed with 5-grams",
+        "language_model",
+        MIDDLE | MIXED | MOGRIFIER | STRONGER,
+    ),
+    "stronger": Row("VAE of that, flow prior, rate 6", "mogrifier", STRONGER | {"model.encoder.dropout": 0.3}),
 }
 CONTEXTS = {"cnn3": 3, "cnn7": 7, "scnn": 15, "mcnn": 63, "lcnn": 125, "vlcnn": 187}
 PUBLISHED = {
