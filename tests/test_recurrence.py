@@ -106,7 +106,7 @@ def test_a_mogrifier_that_does_not_gate_is_an_lstm():
         nn.init.zeros_(up)
     plain = nn.LSTM(3, 5, batch_first=True)
     plain.load_state_dict({key: value for key, value in lstm.state_dict().items() if "l0" in key})
-    torch.testing.assert_close(recurrence.run(lstm, x), plain(x))
+    torch.testing.assert_close(lstm(x), plain(x))
 
 
 def test_a_bf16_step_of_the_mogrifier_is_close_to_float32():

@@ -1,5 +1,4 @@
-"""LSTM layers: torch's own, a training pass in bf16 for CPUs, where oneDNN's is bound by its backward pass, and the
-Mogrifier's."""
+"""LSTM layers: torch's own, a bf16 training pass for CPUs (oneDNN's backward pass is slow), and the Mogrifier."""
 
 import warnings
 from collections.abc import Sequence
@@ -38,6 +37,31 @@ class Mogrifier(nn.LSTM):
         """x [N, E] and h [N, H], gated."""
         return _mogrify(x, h, self.factors)
 
+    def forward(  # type: ignore[override]
+        self, inputs: Tensor, ends: Ends | None = None, recurrent: Tensor | None = None
+    ) -> tuple[Tensor, Ends]:
+        """Inputs [N, T, E] and ends [1, N, H] to all h [N, T, H] and the last ends; see ``run``."""
+        w_ih, w_hh, b_ih, b_hh = self.all_weights[0]
+        weight = torch.cat([w_ih, w_hh if recurrent is None else recurrent], 1)
+        device, exact = inputs.device.type, inputs.dtype if inputs.dtype == torch.float64 else torch.float32
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else exact
+        zeros = inputs.new_zeros(len(inputs), self.hidden_size)
+        h, c = (zeros, zeros) if ends is None else (end[0] for end in ends)
+        h, c = h.to(dtype), c.to(exact)
+        with torch.autocast(device, enabled=False):
+            x, weight, bias, *factors = (
+                t.to(dtype) for t in (inputs.transpose(0, 1), weight, b_ih + b_hh, *self.factors)
+            )
+            if torch.is_grad_enabled():
+                states, c = _Mogrifier.apply(x, h, c, weight, bias, *factors)
+            else:  # and nothing is kept for a backward pass
+                states = h.new_empty(len(x), *h.shape)
+                for word, state in zip(x, states):
+                    gates = torch.addmm(bias, torch.cat(_mogrify(word, h, factors), 1), weight.T).to(exact)
+                    c, before, h = torch.empty_like(c), c, state
+                    _cell(gates, before, c, torch.empty_like(c), h)
+        return states.transpose(0, 1), (states[-1:], c[None])
+
 
 def run(
     lstm: nn.Module, inputs: Tensor, ends: Ends | None = None, recurrent: Tensor | None = None
@@ -47,7 +71,7 @@ def run(
     ``recurrent`` [4H, H] stands in for its hidden-to-hidden weights.
     """
     if isinstance(lstm, Mogrifier):
-        return _run_mogrifier(lstm, inputs, ends, recurrent)
+        return lstm(inputs, ends, recurrent)
     if inputs.shape[1] == 1 and len(inputs) < FEW and ends is not None and recurrent is None:
         h, c = torch.lstm_cell(inputs[:, 0], (ends[0][0], ends[1][0]), *lstm.parameters())
         return h[:, None], (h[None], c[None])
@@ -76,27 +100,6 @@ def _mogrify(x: Tensor, h: Tensor, factors: Sequence[Tensor]) -> tuple[Tensor, T
         else:
             h = h * (x @ down @ up).sigmoid().mul(2)
     return x, h
-
-
-def _run_mogrifier(lstm: Mogrifier, inputs: Tensor, ends: Ends | None, recurrent: Tensor | None) -> tuple[Tensor, Ends]:
-    w_ih, w_hh, b_ih, b_hh = lstm.all_weights[0]
-    weight = torch.cat([w_ih, w_hh if recurrent is None else recurrent], 1)
-    device, exact = inputs.device.type, inputs.dtype if inputs.dtype == torch.float64 else torch.float32
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else exact
-    zeros = inputs.new_zeros(len(inputs), lstm.hidden_size)
-    h, c = (zeros, zeros) if ends is None else (end[0] for end in ends)
-    h, c = h.to(dtype), c.to(exact)
-    with torch.autocast(device, enabled=False):
-        x, weight, bias, *factors = (t.to(dtype) for t in (inputs.transpose(0, 1), weight, b_ih + b_hh, *lstm.factors))
-        if torch.is_grad_enabled():
-            states, c = _Mogrifier.apply(x, h, c, weight, bias, *factors)
-        else:  # and nothing is kept for a backward pass
-            states = h.new_empty(len(x), *h.shape)
-            for word, state in zip(x, states):
-                gates = torch.addmm(bias, torch.cat(_mogrify(word, h, factors), 1), weight.T).to(exact)
-                c, before, h = torch.empty_like(c), c, state
-                _cell(gates, before, c, torch.empty_like(c), h)
-    return states.transpose(0, 1), (states[-1:], c[None])
 
 
 class _LSTM(torch.autograd.Function):

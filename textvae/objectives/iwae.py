@@ -57,8 +57,7 @@ class IWAE(Objective):
 def one_network(model: Autoencoder, batch: Batch, z: Tensor) -> Tensor:
     """log p(x|z) [K, B] of codes z [K, B, Z] by one network, in which dropout leaves out the same for each of them.
 
-    Masks of their own would move log p(x|z) by more than the codes do, and the weights would choose among masks: 3.5
-    nats and 2.0 in a model of Penn Treebank with half of its units dropped.
+    Masks of their own would move log p(x|z) by more than the codes do, and the weights would choose among masks.
     """
     *others, last = (partial(model.log_px, batch.scored, code[None], batch.y) for code in z)
     log_px = []
