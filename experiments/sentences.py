@@ -52,7 +52,7 @@ MIDDLE |= {"model.decoder.dropout": 0.4, "model.decoder.weight_drop": 0.25, "mod
 MIDDLE |= {"train.epochs": 12, "train.learning_rate": 2e-3, "train.weight_decay": 0.03}
 MOGRIFIER = {"model.decoder.cell": "mogrifier"}
 STRONGER = {"model.decoder.hidden_size": 1024, "model.decoder.dropout": 0.5, "model.decoder.weight_drop": 0.4}
-STRONGER |= {"train.epochs": 16}
+STRONGER |= {"train.epochs": 11, "train.calibrate": True}
 
 
 class Row(NamedTuple):
@@ -88,6 +88,7 @@ ROWS = {
     "vamp": Row("VampPrior (Tomczak & Welling 2018), rate 8", "vamp", {**HALF, **RATE_8}),
     "flow_prior_strong": Row("flow prior, γ 1, rate 7, locked dropout, weight drop", "lstm", STRONG | FLOW | ALL_UNITS),
     "flow_prior": Row("flow prior, rate 7", "lstm", {**HALF, **FLOW}),
+    "skip": Row("the same, generative skips (Dieng 2019)", "skip", {**HALF, "objective.rate": 7.0}),
     "ngram_mixture": Row("flow prior, rate 7, words mixed with 5-grams", "lstm", {**HALF, **FLOW, **MIXED}),
     "lagging": Row("lagging encoder (He 2019)", "lagging", HALF),
     "pretrained_autoencoder": Row("AE pre-training + free bits (Li 2019)", "pretrained_autoencoder", HALF),
@@ -130,13 +131,13 @@ LARGE = {
         "language_model",
         MIDDLE | MIXED | MOGRIFIER,
     ),
-    "mogrifier": Row("VAE of that, flow prior, rate 6", "mogrifier", {}),
+    "mogrifier": Row("VAE of that, flow prior, rate 6", "awd", MIDDLE | MIXED | MOGRIFIER),
     "stronger_language_model": Row(
-        "language model, Mogrifier 1024, dropped out more, words mixed with 5-grams",
+        "language model, Mogrifier 1024, dropped out more, the same, calibrated",
         "language_model",
         MIDDLE | MIXED | MOGRIFIER | STRONGER,
     ),
-    "stronger": Row("VAE of that, flow prior, rate 6", "mogrifier", STRONGER | {"model.encoder.dropout": 0.3}),
+    "stronger": Row("VAE of that, flow prior, rate 5.5, skips (Dieng 2019)", "mogrifier", {}),
 }
 CONTEXTS = {"cnn3": 3, "cnn7": 7, "scnn": 15, "mcnn": 63, "lcnn": 125, "vlcnn": 187}
 PUBLISHED = {

@@ -26,7 +26,7 @@ def begun(**options):
     return vae_of("sentences/lstm", {f"model.{key.replace('__', '.')}": value for key, value in options.items()})
 
 
-@pytest.mark.parametrize("z_to", ["state", "input", "both"])
+@pytest.mark.parametrize("z_to", ["state", "input", "both", "all"])
 def test_a_decoder_begins_as_the_language_model_was(tmp_path, z_to):
     lm = tmp_path / "lm"
     vae_of(LM, {"train.seed": 5, "model.decoder.z_to": z_to}).save_pretrained(lm)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import distributions as D
 from torch import nn
 
+from tests.toys import shaken
 from textvae.errors import RequestError
 from textvae.likelihoods import (
     BLOCK,
@@ -42,6 +43,26 @@ def test_tied_weights_are_the_embedding_behind_a_projection_where_sizes_differ()
     assert tied.projection.out_features == 7
     assert tied.logits(torch.randn(2, 5), torch.zeros(2, 1)).shape == (2, 11)
     assert Categorical(5, 11, same, tied=False).weight is not same.weight
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_temperature_divides_the_logits_wherever_they_are_read_and_not_in_training(tied):
+    embedding, x = nn.Embedding(11, 4 if tied else 5), torch.tensor([[2, 7, 9, 3], [2, 4, 5, 3]])
+    plain, warm = (Categorical(5, 11, embedding, tied=tied, temperature=t) for t in (1.0, 1.7))
+    plain.load_state_dict(shaken(warm).state_dict())
+    hidden, before = torch.randn(2, 3, 5), torch.zeros(2, 1).long()
+    torch.testing.assert_close(warm.log_prob(hidden, x), plain.log_prob(hidden, x))
+    plain.eval(), warm.eval()
+    logits = plain.logits(hidden.flatten(0, 1), before) / 1.7
+    right = D.Categorical(logits=logits.view(2, 3, -1)).log_prob(x[:, 1:]).sum(1)
+    torch.testing.assert_close(warm.log_prob(hidden, x), right)
+    torch.testing.assert_close(warm.logits(hidden.flatten(0, 1), before), logits)
+    for rows in (1, 8):
+        with torch.no_grad():
+            found = warm.stepwise_logits(rows, 4)(hidden[0, :1], before[:1])
+        torch.testing.assert_close(found[:, :11], logits[:1], atol=1e-5, rtol=1e-5)
+    with pytest.raises(RequestError, match="over 0; 0 is not"):
+        Categorical(5, 11, temperature=0)
 
 
 def test_multinomial_is_the_probability_of_the_words_in_one_order():

@@ -115,7 +115,7 @@ def test_a_number_that_is_not_finite_is_refused_in_the_options_of_parts_too(valu
     ("key", "value", "says"),
     [
         ("model.decoder.hiden_size", 3, "hidden_size"),
-        ("model.decoder.z_to", "inputs", "'state', 'input' or 'both'"),
+        ("model.decoder.z_to", "inputs", "'state', 'input', 'both' or 'all'"),
         ("model.encoder.bidirectional", "sometimes", "bidirectional"),
         ("model.encoder.hidden_size", 2.5, "hidden_size"),
         ("model.encoder.name", "mlp", "do not go together"),

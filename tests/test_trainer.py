@@ -121,7 +121,9 @@ def test_records_over_many_steps_are_resumed_exactly_too(tmp_path, monkeypatch):
     assert equal(weights(other), weights(whole))
 
 
-@pytest.mark.parametrize("options", [{"precision": "bf16"}, {"optimizer": "sgd"}, {"evaluate_every": 3}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"precision": "bf16"}, {"optimizer": "sgd"}, {"evaluate_every": 3}, {"calibrate": True}], ids=str
+)
 def test_resume_is_exact_in_every_mode(options, tmp_path, monkeypatch):
     monkeypatch.setattr(trainer, "LOG_EVERY", 1)
     monkeypatch.setattr("textvae.recurrence.WIDE", 1)  # the route of wide layers under bf16

@@ -62,7 +62,8 @@ class Categorical(Likelihood):
     """One word of the vocabulary at each position of x [N, T] after BOS; padding is not scored.
 
     With ``tied`` the weight is the decoder's word embedding (Press & Wolf 2017), behind a projection where the
-    sizes differ.
+    sizes differ. ``temperature`` divides the logits, except in training (Guo et al. 2017): over 1 for a network that
+    has seen its corpus so often that it is too sure of itself (``train.calibrate`` finds it).
     """
 
     reads: int = 0
@@ -74,8 +75,12 @@ class Categorical(Likelihood):
         vocab_size: int,
         embedding: nn.Embedding | None = None,
         tied: bool = False,
+        temperature: float = 1.0,
     ):
         super().__init__()
+        if not temperature > 0:
+            raise RequestError(f"A temperature is a number over 0; {temperature} is not.")
+        self.temperature = temperature
         self.projection: nn.Module = nn.Identity()
         if tied and embedding is not None:
             if embedding.embedding_dim != hidden_size:
@@ -93,14 +98,14 @@ class Categorical(Likelihood):
 
     def nll(self, hidden: Tensor, x: Tensor, mask: Tensor) -> Tensor:
         """−log p [M] of those words of x [N, T] after BOS that ``mask`` [N, T-1] takes, under hidden [N, T-1, H]."""
-        return linear_cross_entropy(self.projection(hidden[mask]), self.weight, self.bias, x[:, 1:][mask])
+        return linear_cross_entropy(self._read(hidden[mask]), self.weight, self._bias, x[:, 1:][mask])
 
     def logits(self, hidden: Tensor, before: Tensor) -> Tensor:
         """hidden [N, H] to unnormalised log-probabilities of the next word [N, V], for generation.
 
         ``before`` [N, T] are the last words, ``reads`` of them or all that there are, BOS included.
         """
-        return F.linear(self.projection(hidden), self.weight, self.bias).float()
+        return F.linear(self._read(hidden), self.weight, self._bias).float()
 
     def stepwise_logits(self, rows: int, multiple: int) -> Callable[[Tensor, Tensor], Tensor]:
         """``logits``, for many calls without gradient of up to so many rows while the weights stay as they are.
@@ -112,9 +117,20 @@ class Categorical(Likelihood):
             return self.logits
         missing = -len(self.bias) % multiple if rows > 1 else 0
         weight: Tensor = F.pad(self.weight, (0, 0, 0, missing)) if missing else self.weight
-        bias = F.pad(self.bias, (0, missing), value=-torch.inf) if missing else self.bias
+        bias = F.pad(self._bias, (0, missing), value=-torch.inf) if missing else self._bias
         product = packed_linear(weight, bias, rows)
-        return lambda hidden, before: product(self.projection(hidden))
+        return lambda hidden, before: product(self._read(hidden))
+
+    def _read(self, hidden: Tensor) -> Tensor:
+        """What the weight is multiplied by: the logits' temperature is in it, and in the bias."""
+        return self._tempered(self.projection(hidden))
+
+    @property
+    def _bias(self) -> Tensor:
+        return self._tempered(self.bias)
+
+    def _tempered(self, values: Tensor) -> Tensor:
+        return values if self.training or self.temperature == 1 else values / self.temperature
 
     def units(self, x: Tensor) -> Tensor:
         """Words and end symbols, [N]."""

@@ -29,9 +29,10 @@ class NGramMixture(Categorical):
         embedding: nn.Embedding | None = None,
         ngrams: NGrams | None = None,
         tied: bool = False,
+        temperature: float = 1.0,
         alone: float = 1.0,
     ):
-        super().__init__(hidden_size, vocab_size, embedding, tied)
+        super().__init__(hidden_size, vocab_size, embedding, tied, temperature)
         if ngrams is None:
             raise RequestError(
                 "A mixture with n-grams needs their counts, which the codec makes: --set codec.ngrams=5."

@@ -78,6 +78,7 @@ class TrainSettings(Strict):
     weight_decay: float = Field(0.0, ge=0)
     clip: float = Field(5.0, gt=0)  # norm of the gradient
     average: float = Field(0.0, ge=0, lt=1)  # decay of a moving average of the weights, which is kept; 0: none
+    calibrate: bool = False  # the softmax of words has the temperature that suits the validation split
     patience: int = Field(5, ge=1)  # evaluations without a better model before the run stops
     evaluate_every: int | None = Field(None, ge=1)  # steps; default: each epoch
     save_every: int = Field(500, ge=1)  # steps

@@ -17,6 +17,7 @@ from textvae.batching import Batch, Batches
 from textvae.devices import autocast, fold, seed
 from textvae.errors import Diverged, RequestError, TextvaeError
 from textvae.evaluation.bounds import Report, evaluate
+from textvae.evaluation.temperature import calibrate, need_temperature
 from textvae.files import link
 from textvae.layers import frozen
 from textvae.objectives import Objective, Terms
@@ -52,6 +53,8 @@ class Trainer:
         self.vae, self.model, self.objective, self.run = vae, vae.model, objective, run
         self.train, self.valid, self.data = train, valid, data
         self.settings: TrainSettings = vae.settings.train
+        if self.settings.calibrate:
+            need_temperature(vae)
         self.device = torch.device(self.settings.device)
         self.model.to(self.device)
         with torch.random.fork_rng():
@@ -239,6 +242,8 @@ class Trainer:
 
     def _evaluate(self) -> Iterator[Record]:
         """Measure on the validation split, keep the best, save, and say what the user should know."""
+        if self.settings.calibrate:
+            calibrate(self.vae, self.valid, self.settings.seed)
         report = evaluate(self.vae.model, self.valid, mutual_information=True, seed=self.settings.seed)
         self.evaluated = self.step
         settled = self.objective.settled(self.progress)

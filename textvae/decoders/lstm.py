@@ -17,7 +17,9 @@ class LSTMDecoder(AutoregressiveDecoder):
     """Predicts each word from the words before it and z.
 
     ``z_to`` says where z enters: the initial ``state`` (Bowman et al.), every ``input`` beside the word's
-    embedding (He et al. 2019), or ``both``. ``dropout`` falls on embeddings and on the states that leave a layer;
+    embedding (He et al. 2019), ``both``, or ``all``, which is into every hidden state that leaves, too: what z says
+    of all words of a sentence, as a topic does, then need not pass through the recurrence (skip connections, Dieng
+    et al. 2019). ``dropout`` falls on embeddings and on the states that leave a layer;
     ``locked`` keeps its mask through a sentence, ``embedding_dropout`` drops whole words and ``weight_drop``
     connections between states (Merity et al. 2018, see regularisation.py). In the ``cell`` of a ``mogrifier`` input
     and state gate one another (Melis et al. 2020, see recurrence.py).
@@ -30,7 +32,7 @@ class LSTMDecoder(AutoregressiveDecoder):
         embedding_size: int = 256,
         hidden_size: int = 512,
         layers: int = 1,
-        z_to: Literal["state", "input", "both"] = "both",
+        z_to: Literal["state", "input", "both", "all"] = "both",
         dropout: float = 0.5,
         locked: bool = False,
         weight_drop: float = 0.0,
@@ -45,6 +47,7 @@ class LSTMDecoder(AutoregressiveDecoder):
         nn.init.normal_(self.embedding.weight, std=0.1)
         self.initial = dense(latent_size, 2 * layers * hidden_size) if z_to != "input" else None
         self.z_to_input = z_to != "state"
+        self.skip = dense(latent_size, hidden_size, bias=False) if z_to == "all" else None
         first = embedding_size + (latent_size if self.z_to_input else 0)
         sizes = [hidden_size if i else first for i in range(layers)]
         self.lstms = nn.ModuleList(
@@ -87,7 +90,7 @@ class LSTMDecoder(AutoregressiveDecoder):
                 cs.append(forget * c[:, i] + enter * tanh(gates.chunk(4, -1)[2]))
                 below = leave * tanh(cs[-1])
                 hs.append(below)
-            return below, (torch.stack(hs, 1), torch.stack(cs, 1), z)
+            return self._beside(z, below), (torch.stack(hs, 1), torch.stack(cs, 1), z)
 
         return step
 
@@ -107,7 +110,11 @@ class LSTMDecoder(AutoregressiveDecoder):
             inputs = self.dropout(inputs)
             last.append(ends)
         h, c = (torch.cat(parts).transpose(0, 1) for parts in zip(*last))
-        return inputs, (h, c, z)
+        return self._beside(z[:, None], inputs), (h, c, z)
+
+    def _beside(self, z: Tensor, hidden: Tensor) -> Tensor:
+        """The hidden states that leave, with what z says of every word."""
+        return hidden if self.skip is None else hidden + self.skip(z)
 
 
 def _gates(lstm: nn.Module, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
