@@ -48,6 +48,8 @@ class LSTMDecoder(AutoregressiveDecoder):
         self.initial = dense(latent_size, 2 * layers * hidden_size) if z_to != "input" else None
         self.z_to_input = z_to != "state"
         self.skip = dense(latent_size, hidden_size, bias=False) if z_to == "all" else None
+        if self.skip is not None:
+            nn.init.zeros_(self.skip.weight)  # until z says something it is noise, here on every word
         first = embedding_size + (latent_size if self.z_to_input else 0)
         sizes = [hidden_size if i else first for i in range(layers)]
         self.lstms = nn.ModuleList(
