@@ -15,6 +15,7 @@ from textvae.assembly import build_objective, fit_codec, load_codec
 from textvae.batching import Batches, Examples, Repeated
 from textvae.codecs import Codec
 from textvae.errors import RequestError
+from textvae.evaluation.temperature import need_temperature
 from textvae.files import new_folder, write_whole
 from textvae.run_folder import RunFolder
 from textvae.settings import CorpusSettings, ModelSettings, Settings
@@ -90,6 +91,8 @@ def prepare(settings: Settings, corpus: Corpus, saved: Path | None, say: Callabl
     vae = TextVAE.new(settings, codec, begin=not resumed)
     for line in vae.facts.get("begun_with", []):
         say(line)
+    if settings.train.calibrate:
+        need_temperature(vae)
     build_objective(settings.objective).attach(vae.model)  # what is wrong is told before the corpus is encoded
     if labels is not None and settings.corpus.labelled is not None:
         labels = keep_labels(labels, settings.corpus.labelled, settings.train.seed)

@@ -56,6 +56,24 @@ def test_what_just_works(textvae, tmp_path, content):
     assert "\\r" not in json.dumps([*map(str, (tmp_path / "run/samples.txt").read_text().split("\n"))])
 
 
+def test_a_model_without_a_softmax_of_words_is_not_calibrated_and_leaves_no_run(textvae, tmp_path):
+    (tmp_path / "c.txt").write_text("One two three.\nTwo three four.\nThree four five.\n" * 9)
+    words = [
+        "train",
+        "c.txt",
+        "--recipe",
+        "documents/nvdm",
+        "--set",
+        "train.calibrate=true",
+        "--steps",
+        1,
+        "--out",
+        "run",
+    ]
+    refused(textvae(*words), "train.calibrate looks for")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_vocabulary_that_the_corpus_does_not_support(textvae):
     words = [word for word in TINY if "vocab" not in word]
     done = textvae("train", "toy:40", "--steps", 1, "--out", "big", "--set=codec.vocab_size=8000", *words)
