@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from textvae import model_folder, tensors
@@ -37,8 +38,8 @@ def initialise(model: Autoencoder, codec: Codec, settings: ModelSettings) -> lis
     ``decoder_from`` takes the decoder and the likelihood's last layer. ``encoder_from`` takes the encoder of a
     model that has one, and the code of a plain autoencoder as the last of its layers, where the new code is alike
     (what makes a distribution begins anew); of a language model it takes those tensors of the decoder that do the
-    encoder's work. Where the new decoder reads z beside the words and the old one does not, the columns for z stay
-    as they were drawn.
+    encoder's work. Where the new decoder reads z and the old one does not, the weights of z are zero: the model
+    begins as that language model, whatever the code.
 
     Raises RequestError for another vocabulary, and where a tensor has no place in the new model.
     """
@@ -77,8 +78,8 @@ def _take(model: Autoencoder, codec: Codec, settings: ModelSettings, side: Side,
         )
     with torch.no_grad():
         for key, value in given.items():
-            place = own[key]
-            (place if place.shape == value.shape else place[:, : value.shape[1]]).copy_(value)
+            missing = [size - had for size, had in zip(own[key].shape, value.shape)]
+            own[key].copy_(F.pad(value, (0, missing[1], 0, missing[0])) if any(missing) else value)
     return Taken(side, len(given), len(own), name)
 
 
@@ -104,12 +105,12 @@ def _renamed(decoder: dict[str, Tensor], counterparts: Mapping[str, str]) -> dic
 
 
 def _misfit(key: str, value: Tensor, own: dict[str, Tensor], wider: int) -> str:
-    """Why the tensor has no place in the new model, or nothing."""
+    """Why the tensor has no place in the new model, or nothing; z, which is ``wider`` there, comes after the word."""
     if key not in own:
         return f"{key} has no place in this model"
     place, size = own[key].shape, value.shape
-    with_z = len(size) == 2 and place == (size[0], size[1] + wider) and wider > 0  # z comes after the word
-    return "" if place == size or with_z else f"{key} is {list(size)} there and {list(place)} here"
+    with_z = ((size[0], size[1] + wider), (size[0] + wider, size[1])) if len(size) == 2 and wider > 0 else ()
+    return "" if place == size or place in with_z else f"{key} is {list(size)} there and {list(place)} here"
 
 
 def _ties(model: Autoencoder, keys: Mapping[str, Tensor]) -> dict[str, str]:
