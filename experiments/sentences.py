@@ -50,7 +50,6 @@ MIXED = {"codec.ngrams": 5, "model.likelihood.name": "ngram_mixture", "model.lik
 MIDDLE = {"model.decoder.embedding_size": 320, "model.decoder.hidden_size": 768, "model.decoder.locked": True}
 MIDDLE |= {"model.decoder.dropout": 0.4, "model.decoder.weight_drop": 0.25, "model.decoder.embedding_dropout": 0.1}
 MIDDLE |= {"train.epochs": 12, "train.learning_rate": 2e-3, "train.weight_decay": 0.03}
-WEIGHTED = {"train.epochs": 1, "train.learning_rate": 5e-4, "objective.start": 0.8, "objective.samples": 5}
 MOGRIFIER = {"model.decoder.cell": "mogrifier"}
 STRONGER = {"model.decoder.hidden_size": 1024, "model.decoder.dropout": 0.5, "model.decoder.weight_drop": 0.4}
 STRONGER |= {"train.epochs": 13, "train.calibrate": True}
@@ -139,12 +138,6 @@ LARGE = {
         MIDDLE | MIXED | MOGRIFIER | STRONGER,
     ),
     "stronger": Row("VAE of that, flow prior, rate 5.5", "mogrifier", {}),
-    "stronger_weighted": Row(
-        "the VAE, going on with five codes by their importance weights (after Burda 2016)",
-        "mogrifier",
-        WEIGHTED,
-        ("model.all_from", "stronger"),
-    ),
 }
 CONTEXTS = {"cnn3": 3, "cnn7": 7, "scnn": 15, "mcnn": 63, "lcnn": 125, "vlcnn": 187}
 PUBLISHED = {

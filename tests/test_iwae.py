@@ -11,7 +11,6 @@ from textvae.corruptions.base import NoCorruption
 from textvae.errors import RequestError
 from textvae.objectives.elbo import ELBO
 from textvae.objectives.iwae import IWAE, one_network
-from textvae.objectives.target_rate import TargetRate
 from textvae.posteriors.diagonal_normal import DiagonalNormal
 from textvae.priors.standard_normal import StandardNormal
 
@@ -81,16 +80,6 @@ def test_the_decoders_gradient_and_the_loss_are_the_same_under_both():
         torch.manual_seed(0)
         values.append(loss(IWAE(5, gradient), vae, x))
     torch.testing.assert_close(*values)
-
-
-def test_a_target_rate_of_several_codes_has_the_gradient_of_iwae_where_the_multiplier_is_1():
-    x, _ = data(32)
-    vae = model()
-    objectives = IWAE(5), TargetRate(8.0, samples=5).eval(), TargetRate(8.0, start=0.5, samples=5).eval()
-    for part in (vae.posterior_head, vae.decoder):
-        iwae, same, less = (gradients(objective, vae, x, part, 3) for objective in objectives)
-        torch.testing.assert_close(same, iwae)
-        assert torch.allclose(less, iwae) == (part is vae.decoder), "the multiplier weighs what the encoder pays"
 
 
 def test_no_sample_and_dreg_without_a_normal_posterior_are_refused():

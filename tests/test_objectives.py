@@ -153,8 +153,6 @@ def test_every_schedule_is_a_weight_and_ends_at_1(name, progress):
         ("target_rate", {"rate": "eight"}),
         ("target_rate", {"method": "minumum"}),
         ("target_rate", {"start": 0}),
-        ("target_rate", {"samples": 0}),
-        ("target_rate", {"samples": 5, "method": "minimum"}),
         ("target_rates", {}),
     ],
 )

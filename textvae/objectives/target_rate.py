@@ -12,7 +12,6 @@ from textvae.distributed import mean
 from textvae.errors import RequestError
 from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension, latent_size, need_dimensions, need_free_rate
 from textvae.objectives.free_bits import floored
-from textvae.objectives.iwae import one_network
 
 SEARCH = 0.3  # share of the run
 
@@ -26,9 +25,7 @@ class TargetRate(Objective):
       its share, on the batch mean (minimum desired rate, Pelsmaeker & Aziz 2020, spread over the dimensions so
       that all of them stay active).
 
-    A small ``start`` of λ begins as an autoencoder that is then squeezed to the target. Of ``samples`` codes over 1,
-    each counts by its share w̃_k of the importance weights: Σ_k w̃_k (−log p(x|z_k) + λ log q(z_k|x) / p(z_k)), whose
-    gradient at λ = 1 is IWAE's (Burda et al. 2016, eq. 14).
+    A small ``start`` of λ begins as an autoencoder that is then squeezed to the target.
     """
 
     log_multiplier: Tensor
@@ -39,16 +36,13 @@ class TargetRate(Objective):
         method: Literal["multiplier", "minimum"] = "multiplier",
         speed: float = 0.01,
         start: float = 1.0,
-        samples: int = 1,
     ):
         super().__init__()
         if not rate > 0:
             raise RequestError(f"A target rate is a number of nats over 0; {rate} is not.")
         if not start > 0:
             raise RequestError(f"The multiplier's start is a number over 0; {start} is not.")
-        if samples < 1 or (samples > 1 and method == "minimum"):
-            raise RequestError(f"A target rate has 1 code, or by a multiplier several; not {samples} by a {method}.")
-        self.rate, self.method, self.speed, self.samples = rate, method, speed, samples
+        self.rate, self.method, self.speed = rate, method, speed
         self.register_buffer("log_multiplier", torch.tensor(math.log(start)))
 
     def attach(self, model: Autoencoder) -> None:
@@ -65,9 +59,8 @@ class TargetRate(Objective):
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms; β is the multiplier, or 1."""
         q, p = model.posterior(batch.x, batch.y), model.prior()
-        z = q.rsample(torch.Size([self.samples]))
-        log_px = one_network(model, batch, z)
-        distortion = -log_px.mean(0)
+        z = q.rsample(torch.Size([1]))
+        distortion = -model.log_px(batch.scored, z, batch.y)[0]
         if self.method == "minimum":
             each = kl_per_dimension(q, p)
             cost = floored(each, self.rate / max(1, each.shape[-1]), over_batch=True)
@@ -75,10 +68,6 @@ class TargetRate(Objective):
         rate = kl(q, p, z)
         multiplier = self.log_multiplier.exp()
         loss = (distortion + multiplier * rate).mean()
-        if self.samples > 1:
-            excess = q.log_prob(z) - p.log_prob(z)
-            share = (log_px - excess).detach().softmax(0)
-            loss = (share * (multiplier * excess - log_px)).sum(0).mean()
         if self.training:
             self._ascend(mean(rate.detach()))
         return Terms(loss, distortion, rate, multiplier.detach())
