@@ -58,6 +58,7 @@ def fit_language_model(
     kept = [text for i, text in enumerate(texts) if i % VALID_SHARE] or held
     train, valid = (ListExamples(codec.encode(part)) for part in (kept, held))
     vae = TextVAE.new(settings, codec)
+    vae.begin(train)
     batches = Batches(train, codec.collate, settings.train.batch_size, settings.train.seed)
     checks = Batches(valid, codec.collate, settings.train.batch_size, shuffle=False)
     with tempfile.TemporaryDirectory() as place:
