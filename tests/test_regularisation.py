@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from tests.toys import batch_of, vae_of
+from tests.toys import batch_of, vae_of, whole_batch
 from textvae.decoders.lstm import LSTMDecoder
 from textvae.encoders.lstm import LSTMEncoder
 from textvae.errors import RequestError
-from textvae.regularisation import EmbeddingDropout, LockedDropout, WeightDrop
+from textvae.regularisation import Dropout, EmbeddingDropout, LockedDropout, WeightDrop, one_network
 from textvae.tensors import state
 
 ALL = {"locked": True, "weight_drop": 0.5, "embedding_dropout": 0.2, "dropout": 0.5}
@@ -87,7 +87,7 @@ def test_the_options_change_no_name_no_number_in_evaluation_and_training_while_t
 @pytest.mark.parametrize("part", [LSTMEncoder(30, 8, 8, dropout=0.3), LSTMDecoder(30, 3, 8, 8, dropout=0.3)])
 def test_without_the_options_no_more_random_numbers_are_drawn(part):
     """A run that was begun before there were such options goes on to the same end."""
-    assert type(part.dropout) is nn.Dropout
+    assert type(part.dropout) in (nn.Dropout, Dropout)
     part.dropout.p = 0.0
     x = torch.randint(4, 30, (4, 6))
     torch.manual_seed(1)
@@ -102,3 +102,39 @@ def test_every_lstm_of_an_encoder_is_trained_under_weight_drop(options):
     encoder = LSTMEncoder(30, 8, 8, weight_drop=0.5, locked=True, dropout=0.2, **options).train()
     encoder(torch.randint(4, 30, (4, 6))).sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options"),
+    [
+        ("sentences/iwae", {"dropout": 0.5}),
+        ("sentences/iwae", {**ALL, "cell": "mogrifier"}),
+        ("sentences/bowman", {"dropout": 0.5}),
+        ("sentences/scnn", {"dropout": 0.5}),
+        ("sentences/inputless", {"dropout": 0.5}),
+        ("documents/prodlda", {"dropout": 0.5}),
+        ("documents/vae", {"dropout": 0.5, "noise": 0.5, "hidden_sizes": [8]}),
+    ],
+)
+def test_codes_are_compared_by_one_network_and_the_next_step_takes_another(recipe, options):
+    vae = vae_of(recipe, {f"model.decoder.{name}": value for name, value in options.items()})
+    batch, model = whole_batch(vae), vae.model.train()
+    z = torch.randn(len(batch.x), vae.settings.model.latent_size).expand(4, -1, -1)
+
+    def log_px():
+        with one_network(4):
+            return model.log_px(batch.scored, z, batch.y)
+
+    first, second, apart = log_px(), log_px(), model.log_px(batch.scored, z, batch.y)
+    torch.testing.assert_close(first, first[:1].expand(4, -1))
+    assert not torch.equal(first, second)
+    assert not torch.equal(apart[0], apart[1])
+    model.eval()
+    torch.testing.assert_close(log_px(), model.log_px(batch.scored, z))
+
+
+def test_what_is_not_of_an_example_is_drawn_as_it_is():
+    with one_network(4):
+        assert len(EmbeddingDropout(0.5).train()(nn.Embedding(7, 2), torch.arange(7))) == 7
+    x = torch.ones(8, 50)
+    assert not torch.equal(*LockedDropout(0.5).train()(x).chunk(2)), "one network ends with the block"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from textvae import distributed
 from textvae.errors import RequestError
+from textvae.regularisation import Dropout
 
 MAX_LAYERS = 64  # more are a mistake, or a config made to exhaust the memory
 MOMENTUM = 0.1  # the least weight of a new batch in the running figures
@@ -36,7 +37,7 @@ def mlp(sizes: Sequence[int], dropout: float = 0.0, activation: Activation = "re
         raise RequestError(f"A hidden layer has 1 unit or more; {list(sizes[1:])} are not such sizes.")
     layers: list[nn.Module] = []
     for a, b in pairwise(sizes):
-        layers += [dense(a, b), make_activation(activation), nn.Dropout(dropout)]
+        layers += [dense(a, b), make_activation(activation), Dropout(dropout)]
     return nn.Sequential(*layers)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from textvae.decoders.base import AutoregressiveDecoder, State
 from textvae.errors import RequestError
 from textvae.layers import MAX_LAYERS
+from textvae.regularisation import Dropout
 
 STACK = (1, 2, 4, 8, 16)
 SIZES = {"small": STACK[:3], "medium": STACK, "large": STACK * 2, "very_large": STACK * 3}
@@ -51,7 +52,7 @@ class DilatedConvDecoder(AutoregressiveDecoder):
         self.entry = nn.Linear(embedding_size + latent_size, hidden_size)
         self.blocks = nn.ModuleList(_Block(hidden_size, internal_size, d) for d in self.dilations)
         self.norm = nn.LayerNorm(hidden_size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @property
     def context_size(self) -> int:

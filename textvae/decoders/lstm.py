@@ -10,7 +10,7 @@ from textvae.decoders.base import AutoregressiveDecoder, State, Step
 from textvae.errors import RequestError
 from textvae.layers import MAX_LAYERS, dense, packed_linear, packs, tanh
 from textvae.recurrence import Mogrifier
-from textvae.regularisation import EmbeddingDropout, LockedDropout, WeightDrop
+from textvae.regularisation import Dropout, EmbeddingDropout, LockedDropout, WeightDrop
 
 
 class LSTMDecoder(AutoregressiveDecoder):
@@ -56,7 +56,7 @@ class LSTMDecoder(AutoregressiveDecoder):
             Mogrifier(size, hidden_size) if cell == "mogrifier" else nn.LSTM(size, hidden_size, batch_first=True)
             for size in sizes
         )
-        self.dropout: nn.Module = LockedDropout(dropout) if locked else nn.Dropout(dropout)
+        self.dropout: nn.Module = LockedDropout(dropout) if locked else Dropout(dropout)
         self.weight_drop, self.embedding_dropout = WeightDrop(weight_drop), EmbeddingDropout(embedding_dropout)
 
     def forward(self, z: Tensor, x: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from textvae.decoders.base import Decoder
 from textvae.errors import RequestError
 from textvae.layers import Activation, mlp
+from textvae.regularisation import of_rows
 
 
 class MLPDecoder(Decoder):
@@ -35,5 +36,5 @@ class MLPDecoder(Decoder):
     def forward(self, z: Tensor, x: Tensor) -> Tensor:
         """z [N, Z] to hidden [N, H]; x is not looked at."""
         if self.training and self.noise:
-            z = z + self.noise * torch.randn_like(z)
+            z = z + self.noise * of_rows(lambda shape: torch.randn(*shape, device=z.device), z.shape)
         return self.layers(z)

@@ -1,9 +1,10 @@
 """A document as shares of topics (Srivastava & Sutton 2017)."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from textvae.decoders.base import Decoder
 from textvae.errors import RequestError
+from textvae.regularisation import Dropout
 
 
 class TopicDecoder(Decoder):
@@ -19,7 +20,7 @@ class TopicDecoder(Decoder):
         super().__init__()
         if latent_size < 1:
             raise RequestError("The decoder 'topics' needs a code: latent_size of 1 or more, the number of topics.")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.hidden_size = latent_size
 
     def forward(self, z: Tensor, x: Tensor) -> Tensor:

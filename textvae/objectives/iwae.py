@@ -1,7 +1,6 @@
 """The importance-weighted bound of K codes (Burda et al. 2016), and its doubly reparameterised gradient."""
 
 import math
-from functools import partial
 from typing import Literal
 
 import torch
@@ -12,6 +11,7 @@ from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
 from textvae.errors import RequestError
 from textvae.objectives.base import Objective, Terms, kl, learns_deviation, need_normal
+from textvae.regularisation import one_network
 
 
 class IWAE(Objective):
@@ -46,25 +46,13 @@ class IWAE(Objective):
         q, p = model.posterior(batch.x, batch.y), model.prior()
         z = q.rsample(torch.Size([self.samples]))
         doubly = self.gradient == "dreg" and z.requires_grad
-        log_px = one_network(model, batch, z)
+        with one_network(self.samples):  # else the weights would choose among masks
+            log_px = model.log_px(batch.scored, z, batch.y)
         log_w = log_px + p.log_prob(z) - (fixed(q) if doubly else q).log_prob(z)
         bound = log_w.logsumexp(0) - math.log(self.samples)
         if doubly:
             bound = _doubly_reparameterised(bound, log_w, z)
         return Terms(-bound.mean(), -log_px[0].detach(), kl(q, p, z).detach(), 1.0)
-
-
-def one_network(model: Autoencoder, batch: Batch, z: Tensor) -> Tensor:
-    """log p(x|z) [K, B] of codes z [K, B, Z] by one network, in which dropout leaves out the same for each of them.
-
-    Masks of their own would move log p(x|z) by more than the codes do, and the weights would choose among masks.
-    """
-    *others, last = (partial(model.log_px, batch.scored, code[None], batch.y) for code in z)
-    log_px = []
-    for of_code in others:
-        with torch.random.fork_rng([z.device] if z.is_cuda else []):
-            log_px.append(of_code())
-    return torch.cat([*log_px, last()])
 
 
 def fixed(q: Distribution) -> Distribution:
