@@ -52,7 +52,7 @@ MIDDLE |= {"model.decoder.dropout": 0.4, "model.decoder.weight_drop": 0.25, "mod
 MIDDLE |= {"train.epochs": 12, "train.learning_rate": 2e-3, "train.weight_decay": 0.03}
 MOGRIFIER = {"model.decoder.cell": "mogrifier"}
 STRONGER = {"model.decoder.hidden_size": 1024, "model.decoder.dropout": 0.5, "model.decoder.weight_drop": 0.4}
-STRONGER |= {"train.epochs": 13, "train.calibrate": True}
+STRONGER |= {"train.epochs": 24, "train.calibrate": True}
 
 
 class Row(NamedTuple):
