@@ -38,17 +38,19 @@ def textvae():
     return run
 
 
-def command(*words):
+def command(*words, program=("-m", "textvae_cli")):
     """The command line of another process."""
-    return [sys.executable, "-m", "textvae_cli", *map(str, words)]
+    return [sys.executable, *program, *map(str, words)]
 
 
-def start(*words, **options):
+def start(*words, program=("-m", "textvae_cli"), **options):
     """Another process that runs a command."""
     path = os.pathsep.join(str(ROOT / folder) for folder in (".", "cli", "corpora"))
     env = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **options.pop("env", {})}
     pipe = subprocess.PIPE
-    return subprocess.Popen(command(*words), stdout=options.pop("stdout", pipe), stderr=pipe, env=env, **options)
+    return subprocess.Popen(
+        command(*words, program=program), stdout=options.pop("stdout", pipe), stderr=pipe, env=env, **options
+    )
 
 
 @pytest.fixture(scope="session")
