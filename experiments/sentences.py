@@ -168,7 +168,7 @@ are left out of the counts (recipe `sentences/ngram_mixture`, after Neubig & Dye
 whose network learns as if alone. *Calibrated*: the softmax has the temperature at which the validation split is most
 probable (`train.calibrate`, Guo et al. 2017).
 
-No VAE of these tables has fewer nats than the language model of its size and regularisation after as many epochs: in
+Where these tables have a language model of a VAE's size, regularisation and epochs, the VAE never has fewer nats: in
 sentences that stand alone the code costs a little more than it saves, as Bowman et al. found."""
 ABOUT_CONTEXTS = """\
 Yang et al.'s finding in shape: the more words the decoder sees, the less it takes from the code, and perplexity first

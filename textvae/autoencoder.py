@@ -89,6 +89,7 @@ class Autoencoder(nn.Module):
     def log_px(self, x: Tensor, z: Tensor, y: Tensor | None = None) -> Tensor:
         """log p(x|z) [K, B] in nats, or log p(x|z, y), for x [B, …] and K codes of each example, z [K, B, Z]."""
         k, b = z.shape[:2]
+        # Noise on what is fed is drawn once: the codes of an example are told of the same words.
         fed, x = (t.expand(k, *t.shape).flatten(0, 1) for t in (self.decoder_noise(x), x))
         y = None if y is None else y.expand(k, b).flatten()
         hidden = self.decoder(self.condition(z.flatten(0, 1), y), fed)

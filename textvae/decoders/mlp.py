@@ -36,5 +36,5 @@ class MLPDecoder(Decoder):
     def forward(self, z: Tensor, x: Tensor) -> Tensor:
         """z [N, Z] to hidden [N, H]; x is not looked at."""
         if self.training and self.noise:
-            z = z + self.noise * of_rows(lambda shape: torch.randn(*shape, device=z.device), z.shape)
+            z = z + self.noise * of_rows(lambda shape: torch.randn(*shape, dtype=z.dtype, device=z.device), z.shape)
         return self.layers(z)
