@@ -98,7 +98,10 @@ class Categorical(Likelihood):
 
     def nll(self, hidden: Tensor, x: Tensor, mask: Tensor) -> Tensor:
         """−log p [M] of those words of x [N, T] after BOS that ``mask`` [N, T-1] takes, under hidden [N, T-1, H]."""
-        return linear_cross_entropy(self._read(hidden[mask]), self.weight, self._bias, x[:, 1:][mask])
+        hidden, targets = hidden[mask], x[:, 1:][mask]
+        missing = -len(targets) % ROWS
+        hidden, filled = F.pad(hidden, (0, 0, 0, missing)), F.pad(targets, (0, missing))
+        return linear_cross_entropy(self._read(hidden), self.weight, self._bias, filled)[: len(targets)]
 
     def logits(self, hidden: Tensor, before: Tensor) -> Tensor:
         """hidden [N, H] to unnormalised log-probabilities of the next word [N, V], for generation.
@@ -386,6 +389,7 @@ def _log(scale: float) -> float:
     return math.log(scale)
 
 
+ROWS = 128  # whose multiple is scored: oneDNN makes a kernel for each size of a product, in milliseconds
 BLOCK = 256  # rows of logits that one product makes on a CPU
 STRIP = 32  # rows whose softmax is taken at a time: they stay in the cache
 KEPT = 2**25  # numbers that wait for the backward pass, at most; what is over is made again
