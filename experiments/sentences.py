@@ -25,7 +25,7 @@ from textvae.run_folder import RunFolder
 from textvae_corpora import load_corpus, load_examples
 
 RESULTS = Path("docs/results/sentences")
-SLOWER = "cpu family 25, model 17"  # the processor of some rows
+PROCESSORS = {"family 25, model 17)": "†", "family 6, model 167)": "§"}  # of some rows, and their marks
 PAGE, FIGURE = Path("docs/sentences.md"), Path("docs/convolutions.png")
 CORPORA = {
     "ptb": "Penn Treebank (Mikolov's 10,000 words; `<unk>` is scored as a word)",
@@ -154,13 +154,13 @@ ABOUT = """\
 
 Embedding 256, LSTM 512, z 32, the vocabulary of the corpus, batches of 64. Test split; nats per sentence at β = 1. IW
 NLL is from K importance samples, ± its Monte Carlo error, by float32 products or where it says so by bf16; MI is over
-the whole split and cannot exceed the ln of its size. Cost is training only, in CPU-seconds of one core, or seconds of
-a GPU where it says so; † on a core that takes about twice as long for the same (both AMD EPYC). Every row is one
-seed, 0 unless its command says otherwise. Methods that do not pay for the KL of each sentence (WAE, adversarial) are
-no models of density: their −ELBO says nothing. Embeddings begin with word vectors that are counted from the training
-split in seconds (`textvae/word_vectors.py`), or at random where a row has ‡. Sureness of published numbers: A
-seen in a README or page, B recalled and arithmetically consistent, C recalled. Written from `docs/results/sentences`
-by `python experiments/sentences.py --page-only`.
+the whole split and cannot exceed the ln of its size. Cost is training only, in CPU-seconds of one core (an AMD EPYC; †
+another, which takes about twice as long for the same; § an Intel Xeon with AMX), or seconds of a GPU where it says so.
+Every row is one seed, 0 unless its command says otherwise. Methods that do not pay for the KL of each sentence (WAE,
+adversarial) are no models of density: their −ELBO says nothing. Embeddings begin with word vectors that are counted
+from the training split in seconds (`textvae/word_vectors.py`), or at random where a row has ‡. Sureness of published
+numbers: A seen in a README or page, B recalled and arithmetically consistent, C recalled. Written from
+`docs/results/sentences` by `python experiments/sentences.py --page-only`.
 
 The first row is counted in seconds: Kneser-Ney 5-grams, the baseline that tables of text VAEs leave out. *Words mixed
 with 5-grams* are g · p(w | words before, z) + (1 − g) · p(w | four words before), the gate g learned on words that
@@ -227,8 +227,8 @@ def line(corpus: str, key: str, row: Row) -> str:
     if not file.exists():
         return f"| {row.name} | not run | | | | | | | | |"
     r = json.loads(file.read_text())
-    slow = "†" if SLOWER in r["machine"] else ""
-    spent = f"{r['cpu_seconds']:,} CPU-s{slow}" if r["device"] == "cpu" else f"{r['seconds']:,} s, GPU"
+    core = next((mark for name, mark in PROCESSORS.items() if name in r["machine"]), "")
+    spent = f"{r['cpu_seconds']:,} CPU-s{core}" if r["device"] == "cpu" else f"{r['seconds']:,} s, GPU"
     half = ", bf16" if r.get("evaluation_precision") == "bf16" else ""
     drawn = "" if r.get("word_vectors") or not row.recipe else "‡"
     code = f"{r['rate']:.2f} | {r['mi']:.2f} | {r['active_units']}" if r["latent_size"] else "– | – | –"
