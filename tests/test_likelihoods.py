@@ -125,6 +125,25 @@ def test_a_diagonal_gaussian_has_a_deviation_for_each_pixel():
         DiagonalGaussian(4, (1, 2, 2), least=0.0)
 
 
+def test_sentences_of_any_lengths_are_scored_by_products_of_few_sizes_and_their_gradients_are_torchs(monkeypatch):
+    likelihood, sizes = Categorical(hidden_size=5, vocab_size=11), set()
+
+    def watched(hidden, *others):
+        sizes.add(len(hidden))
+        return linear_cross_entropy(hidden, *others)
+
+    monkeypatch.setattr("textvae.likelihoods.linear_cross_entropy", watched)
+    for words in range(1, 40):
+        x = torch.cat([torch.full((9, 1), 2), torch.randint(4, 11, (9, words))], 1)
+        hidden = torch.randn(9, words, 5, requires_grad=True)
+        expected = -F.cross_entropy(likelihood.logits(hidden, x).transpose(1, 2), x[:, 1:], reduction="none").sum(1)
+        log_p, weight = likelihood.log_prob(hidden, x), torch.randn(9)
+        torch.testing.assert_close(log_p, expected)
+        own, plain = (torch.autograd.grad(y, [hidden, *likelihood.parameters()], weight) for y in (log_p, expected))
+        torch.testing.assert_close(own, plain, atol=1e-5, rtol=1e-4)
+    assert sizes == {128, 256, 384}
+
+
 def test_a_multinomial_of_pictures_is_refused():
     with pytest.raises(RequestError, match="counts"):
         Multinomial(4, (1, 8, 8))
