@@ -260,8 +260,11 @@ def page() -> str:
         text += [HEADING, "|---" * 10 + "|"]
         text += [line(corpus, key, row) for key, row in ROWS.items()]
         text += [PUBLISHED[corpus]] if corpus in PUBLISHED else []
-        text += ["", "At other architectures:", "", HEADING, "|---" * 10 + "|"]
-        text += [line(corpus, key, row) for key, row in LARGE.items()] + [""]
+        if any(file.stem in LARGE for file in files):
+            text += ["", "At other architectures:", "", HEADING, "|---" * 10 + "|"]
+            text += [line(corpus, key, row) for key, row in LARGE.items()] + [""]
+        else:
+            text += ["", "Not run at other architectures.", ""]
         if corpus == "ptb" and draw_contexts(corpus):
             text += [f"![KL and perplexity by the context of the convolutions]({FIGURE.name})", "", ABOUT_CONTEXTS, ""]
         text += ["Commands:", ""] + [f"    {command(r)}  # {f.stem}" for f, r in zip(files, results)] + [""]
