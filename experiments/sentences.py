@@ -30,7 +30,7 @@ PAGE, FIGURE = Path("docs/sentences.md"), Path("docs/convolutions.png")
 CORPORA = {
     "ptb": "Penn Treebank (Mikolov's 10,000 words; `<unk>` is scored as a word)",
     "yelp": "Yelp reviews (our own split, not a published one; 3 epochs: a fifth more steps than 6 of Penn Treebank)",
-    "captions": "Flickr30k captions (Multi30k task 2)",
+    "captions": "Flickr30k captions (Multi30k task 2; 2 epochs: about as many steps as 3 of Yelp)",
 }
 WORDS = {"codec.name": "words", "codec.vocab_size": 10_000, "codec.max_length": 200, "train.patience": 100}
 RATE_8 = {"objective.rate": 8.0}
