@@ -45,6 +45,7 @@ ON |= {"train.epochs": 2, "train.learning_rate": 3e-4, "objective.rate": 5.3, "o
 BEGUN = {"train.epochs": 4, "train.learning_rate": 1e-3, "objective.start": 0.4}
 ALL_UNITS = {"model.posterior.name": "batch_norm", "model.posterior.gamma": 1.0, "model.encoder.dropout": 0.2}
 PLAIN = {"model.posterior.name": "diagonal_normal"}
+SCALED = {"model.decoder.z_scale": 0.1}
 FLOW = {"model.prior.name": "flow", "objective.rate": 7.0}
 MIXED = {"codec.ngrams": 5, "model.likelihood.name": "ngram_mixture", "model.likelihood.tied": True}
 MIDDLE = {"model.decoder.embedding_size": 320, "model.decoder.hidden_size": 768, "model.decoder.locked": True}
@@ -70,6 +71,7 @@ ROWS = {
     "language_model_strong": Row("LSTM language model, locked dropout, weight drop", "language_model", STRONG),
     "language_model_ngrams": Row("LSTM language model, words mixed with 5-grams", "language_model", {**HALF, **MIXED}),
     "elbo": Row("VAE, linear annealing", "bn_vae", {**HALF, **PLAIN}),
+    "elbo_scaled": Row("VAE, linear annealing, z times 0.1", "bn_vae", {**HALF, **PLAIN, **SCALED}),
     "bowman": Row("logistic annealing, word dropout 0.4 (Bowman 2015)", "bowman", HALF),
     "inputless": Row("inputless decoder (Bowman 2015)", "inputless", HALF),
     "cyclical": Row("cyclical annealing (Fu 2019)", "cyclical", HALF),

@@ -19,10 +19,14 @@ class LSTMDecoder(AutoregressiveDecoder):
     ``z_to`` says where z enters: the initial ``state`` (Bowman et al.), every ``input`` beside the word's
     embedding (He et al. 2019), ``both``, or ``all``, which is into every hidden state that leaves, too: what z says
     of all words of a sentence, as a topic does, then need not pass through the recurrence (skip connections, Dieng
-    et al. 2019). ``dropout`` falls on embeddings and on the states that leave a layer;
-    ``locked`` keeps its mask through a sentence, ``embedding_dropout`` drops whole words and ``weight_drop``
-    connections between states (Merity et al. 2018, see regularisation.py). In the ``cell`` of a ``mogrifier`` input
-    and state gate one another (Melis et al. 2020, see recurrence.py).
+    et al. 2019). Before that it is multiplied by ``z_scale``: a code that says little is noise of deviation 1, where
+    embeddings begin at 0.1, and Adam, whose steps are as long where a gradient is all noise, does not let the weights
+    of z shrink to nothing; at a scale of 0.1 the noise costs nothing (docs/sentences.md).
+
+    ``dropout`` falls on embeddings and on the states that leave a layer; ``locked`` keeps its mask through a
+    sentence, ``embedding_dropout`` drops whole words and ``weight_drop`` connections between states (Merity et al.
+    2018, see regularisation.py). In the ``cell`` of a ``mogrifier`` input and state gate one another (Melis et al.
+    2020, see recurrence.py).
     """
 
     def __init__(
@@ -38,11 +42,14 @@ class LSTMDecoder(AutoregressiveDecoder):
         weight_drop: float = 0.0,
         embedding_dropout: float = 0.0,
         cell: Literal["lstm", "mogrifier"] = "lstm",
+        z_scale: float = 1.0,
     ):
         super().__init__()
+        if not z_scale > 0:
+            raise RequestError(f"z enters the decoder times z_scale, a number over 0; {z_scale} is not.")
         if not 1 <= layers <= MAX_LAYERS:
             raise RequestError(f"An LSTM has from 1 to {MAX_LAYERS} layers; {layers} is not.")
-        self.hidden_size, self.layers = hidden_size, layers
+        self.hidden_size, self.layers, self.z_scale = hidden_size, layers, z_scale
         self.embedding = nn.Embedding(vocab_size, embedding_size)
         nn.init.normal_(self.embedding.weight, std=0.1)
         self.initial = dense(latent_size, 2 * layers * hidden_size) if z_to != "input" else None
@@ -64,7 +71,8 @@ class LSTMDecoder(AutoregressiveDecoder):
         return self._run(x[:, :-1], self.start(z))[0]
 
     def start(self, z: Tensor) -> State:
-        """h and c [N, layers, H] from z, and z itself."""
+        """h and c [N, layers, H] from z, and z as it enters."""
+        z = self.z_scale * z
         if self.initial is None:
             h = c = z.new_zeros(len(z), self.layers, self.hidden_size)
         else:
