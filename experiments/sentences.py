@@ -188,7 +188,8 @@ Where these tables have a language model of a VAE's size, regularisation and epo
 sentences that stand alone the code costs a little more than it saves, as Bowman et al. found. Part of that is no cost
 of a code: a VAE that has collapsed is a language model, and yet has 0.3 to 0.4 nats more. Its decoder hears z as
 noise, louder than the words, whose weights Adam does not let shrink to nothing. *z times 0.1*
-(`model.decoder.z_scale`) makes the noise quiet, and the collapsed VAE as good as the language model that it is."""
+(`model.decoder.z_scale`) makes the noise quiet, and brings the collapsed VAE to within 0.1 of the language model
+that it is."""
 ABOUT_CONTEXTS = """\
 Yang et al.'s finding in shape where embeddings begin at random: the more words the decoder sees, the less it takes
 from the code, and perplexity first falls, then rises. Begun with word vectors it takes less, too, down to a context
