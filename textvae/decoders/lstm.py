@@ -21,7 +21,7 @@ class LSTMDecoder(AutoregressiveDecoder):
     of all words of a sentence, as a topic does, then need not pass through the recurrence (skip connections, Dieng
     et al. 2019). Before that it is multiplied by ``z_scale``: a code that says little is noise of deviation 1, where
     embeddings begin at 0.1, and Adam, whose steps are as long where a gradient is all noise, does not let the weights
-    of z shrink to nothing; at a scale of 0.1 the noise costs nothing (docs/sentences.md).
+    of z shrink to nothing; at a scale of 0.1 the noise hardly costs anything (docs/sentences.md).
 
     ``dropout`` falls on embeddings and on the states that leave a layer; ``locked`` keeps its mask through a
     sentence, ``embedding_dropout`` drops whole words and ``weight_drop`` connections between states (Merity et al.
