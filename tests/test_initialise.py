@@ -117,6 +117,21 @@ def test_what_does_not_fit_is_named(lm, options, says):
         begun(**{side: str(lm)}, **options)
 
 
+@pytest.mark.parametrize("side", ["all_from", "decoder_from"])
+def test_weights_of_z_are_read_at_the_scale_that_they_were_learned_at(tmp_path, side):
+    first = vae_of("sentences/lstm", {"train.seed": 3, "model.decoder.z_scale": 0.5})
+    first.save_pretrained(tmp_path / "m")
+    with pytest.raises(RequestError, match=r"cannot begin with.*z enters it times 0\.5, and 1 here \(z_scale\)"):
+        begun(**{side: str(tmp_path / "m")})
+    again = begun(**{side: str(tmp_path / "m")}, decoder__z_scale=0.5)
+    assert torch.equal(again.model.decoder.initial.weight, first.model.decoder.initial.weight)
+
+
+def test_a_language_model_has_no_weights_of_z_to_scale(lm):
+    again, first = begun(decoder_from=str(lm), decoder__z_scale=0.5), TextVAE.from_pretrained(lm)
+    assert torch.equal(again.model.likelihood.bias, first.model.likelihood.bias)
+
+
 def test_more_layers_than_the_encoder_has_are_refused(tmp_path):
     vae_of(LM, {"model.decoder.layers": 2}).save_pretrained(tmp_path / "lm")
     with pytest.raises(RequestError, match=r"forwards\.1\S+ has no place"):

@@ -41,7 +41,7 @@ def initialise(model: Autoencoder, codec: Codec, settings: ModelSettings) -> lis
     encoder's work. Where the new decoder reads z and the old one does not, the weights of z are zero: the model
     begins as that language model, whatever the code.
 
-    Raises RequestError for another vocabulary, and where a tensor has no place in the new model.
+    Raises RequestError for another vocabulary or scale of z, and where a tensor has no place in the new model.
     """
     wanted: list[tuple[Side, str | None]] = [
         ("model", settings.all_from),
@@ -71,6 +71,8 @@ def _take(model: Autoencoder, codec: Codec, settings: ModelSettings, side: Side,
         reasons = [f"the {side} {getattr(settings, side).name!r} has no tensors in common with it"]
     elif side != "encoder" and _ties(model, given) != _ties(source, given):
         reasons = ["one of them ties its embedding to its last layer (model.likelihood.tied), the other does not"]
+    elif side != "encoder" and found.model.latent_size and source.decoder.z_scale != model.decoder.z_scale:
+        reasons = [f"z enters it times {source.decoder.z_scale:g}, and {model.decoder.z_scale:g} here (z_scale)"]
     if reasons:
         raise RequestError(
             f"The {side} cannot begin with {name}: {'; '.join(reasons[:4])}. "

@@ -22,6 +22,8 @@ class Decoder(nn.Module, ABC):
     """Whether hidden unit k is made of unit k of the code alone, so that each unit has words of its own: a topic."""
     simplex: bool = False
     """Whether the hidden units of an example are shares, which sum to 1."""
+    z_scale: float = 1.0
+    """What z is multiplied by where it enters; the weights that read it mean something at that scale alone."""
 
     @abstractmethod
     def forward(self, z: Tensor, x: Tensor) -> Tensor:
