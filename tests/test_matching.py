@@ -15,6 +15,7 @@ from textvae.objectives.pretrained_autoencoder import PretrainedAutoencoder
 from textvae.objectives.semi_amortised import SemiAmortised
 from textvae.objectives.target_rate import TargetRate
 from textvae.objectives.wae_mmd import SCALES, WassersteinMMD, mmd
+from textvae.text_vae import TextVAE
 
 
 def test_the_discrepancy_of_equal_distributions_is_0_and_of_others_grows_with_their_distance():
@@ -169,6 +170,16 @@ def test_pretraining_gives_the_decoder_fresh_weights_once_and_the_optimiser_forg
     steps = seen[-1][1]
     assert steps["decoder"] == 4
     assert steps["encoder"] == 8
+
+
+def test_a_decoder_that_began_with_a_language_model_begins_with_it_again(tmp_path, monkeypatch):
+    vae_of("sentences/language_model", {"train.seed": 5}).save_pretrained(tmp_path / "lm")
+    run = trainer_of(tmp_path, "sentences/free_bits", objective=("pretrained_autoencoder", {"share": 0.5}))
+    monkeypatch.setattr(run.vae.settings.model, "decoder_from", str(tmp_path / "lm"))
+    run.objective.begin_step(run.model, 0.6, run._fresh)
+    lm, now = tensors.state(TextVAE.from_pretrained(tmp_path / "lm").model), tensors.state(run.model)
+    for key in ("decoder.embedding.weight", "decoder.lstms.0.weight_hh_l0", "likelihood.bias"):
+        assert torch.equal(now[key], lm[key])
 
 
 def test_resume_is_exact_before_at_and_after_the_reset(tmp_path, monkeypatch):

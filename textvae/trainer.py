@@ -19,6 +19,7 @@ from textvae.errors import Diverged, RequestError, TextvaeError
 from textvae.evaluation.bounds import Report, evaluate
 from textvae.evaluation.temperature import calibrate, need_temperature
 from textvae.files import link
+from textvae.initialise import initialise
 from textvae.layers import frozen
 from textvae.objectives import Objective, Terms
 from textvae.records import Record
@@ -226,8 +227,9 @@ class Trainer:
             self.averaged.n_averaged.zero_()  # the mean begins anew: old and new weights have none
 
     def _fresh(self) -> Autoencoder:
-        """An untrained model of the same settings, drawn from the noise of this step."""
+        """An untrained model that begins as this run's did, what is random drawn from the noise of this step."""
         model = build_model(self.vae.settings.model, self.vae.codec)
+        initialise(model, self.vae.codec, self.vae.settings.model)
         begin_with_counts(model, self.vae.codec, self.vae.settings.model, self.train.examples)
         return model.to(self.device)
 

@@ -20,9 +20,9 @@ class PretrainedAutoencoder(Objective):
     """Two phases, after Li et al. (2019, §3): the encoder learns from reconstruction what to encode, and keeps it.
 
     For the first ``share`` of the run the loss is the distortion at the posterior's mean. Then the decoder and
-    the likelihood get fresh weights, the encoder keeps its own, and the loss is that of free bits, ``nats``
-    ``per`` dimension or example, whose β rises from 0 over the first ``warmup`` of what follows. With 32
-    dimensions 0.25 nats are the paper's target of 8.
+    the likelihood get fresh weights (those of another model where they began with them, read once more), the
+    encoder keeps its own, and the loss is that of free bits, ``nats`` ``per`` dimension or example, whose β rises
+    from 0 over the first ``warmup`` of what follows. With 32 dimensions 0.25 nats are the paper's target of 8.
     """
 
     reset: Tensor
