@@ -8,8 +8,10 @@ from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
 from textvae.corruptions.base import NoCorruption
 from textvae.errors import RequestError
+from textvae.objectives.base import Terms
 from textvae.objectives.elbo import ELBO
-from textvae.objectives.iwae import IWAE
+from textvae.objectives.iwae import IWAE, importance_weighted
+from textvae.objectives.target_rate import TargetRate
 from textvae.posteriors.diagonal_normal import DiagonalNormal
 from textvae.priors.standard_normal import StandardNormal
 
@@ -58,11 +60,23 @@ def test_of_one_sample_the_bound_is_the_elbo():
     assert float(one) == pytest.approx(float(elbo), abs=0.02)
 
 
+def powered(k, gradient, beta):
+    """An objective with β in its weights."""
+
+    def objective(vae, batch, progress):
+        q, p = vae.posterior(batch.x), vae.prior()
+        bound, log_px = importance_weighted(vae, batch, q, p, q.rsample((k,)), gradient, beta)
+        return Terms(-bound.mean(), -log_px[0], log_px[0], beta)
+
+    return objective
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.6])
 @pytest.mark.parametrize("k", [2, 16])
-def test_both_gradients_have_one_expectation_and_dreg_less_variance(k):
+def test_both_gradients_have_one_expectation_and_dreg_less_variance(k, beta):
     x, _ = data(32)
     vae = model()
-    standard, dreg = (gradients(IWAE(k, g), vae, x, vae.posterior_head, 600) for g in ("standard", "dreg"))
+    standard, dreg = (gradients(powered(k, g, beta), vae, x, vae.posterior_head, 600) for g in ("standard", "dreg"))
     error = ((standard.var(0) + dreg.var(0)) / len(dreg)).sqrt()
     assert ((standard.mean(0) - dreg.mean(0)).abs() < 4 * error).all()
     assert dreg.var(0).sum() < 0.7 * standard.var(0).sum()
@@ -79,6 +93,28 @@ def test_the_decoders_gradient_and_the_loss_are_the_same_under_both():
         torch.manual_seed(0)
         values.append(loss(IWAE(5, gradient), vae, x))
     torch.testing.assert_close(*values)
+
+
+@pytest.mark.parametrize("samples", [2, 5])
+def test_a_target_rate_of_many_samples_is_at_a_multiplier_of_1_the_importance_weighted_bound(samples):
+    x, _ = data(32)
+    vae, values, slopes = model(), [], []
+    for objective in (IWAE(samples, "dreg"), TargetRate(1.0, samples=samples).eval()):
+        slopes.append(gradients(objective, vae, x, vae, 2))
+        torch.manual_seed(0)
+        values.append(loss(objective, vae, x))
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*slopes)
+
+
+@pytest.mark.parametrize("gradient", ["standard", "dreg"])
+def test_of_one_code_a_power_of_the_weights_is_the_loss_of_a_beta_vae(gradient):
+    x, _ = data(32)
+    vae = model()
+    q, p = vae.posterior(x), vae.prior()
+    z = q.rsample((1,))
+    bound, log_px = importance_weighted(vae, Batch(x), q, p, z, gradient, 0.3)
+    torch.testing.assert_close(bound, (log_px + 0.3 * (p.log_prob(z) - q.log_prob(z)))[0])
 
 
 def test_no_sample_and_dreg_without_a_normal_posterior_are_refused():

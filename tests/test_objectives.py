@@ -67,10 +67,10 @@ def test_the_multiplier_rises_over_the_target_and_falls_under_it_within_bounds()
     assert float(frozen.log_multiplier) == 0.0, "evaluation moves the multiplier"
 
 
-@pytest.mark.parametrize("method", ["multiplier", "minimum"])
-def test_a_target_rate_is_reached(method):
+@pytest.mark.parametrize(("method", "samples"), [("multiplier", 1), ("multiplier", 4), ("minimum", 1)])
+def test_a_target_rate_is_reached(method, samples):
     vae = vae_of("sentences/ptb", {"model.decoder.dropout": 0.0, "model.encoder.dropout": 0.0})
-    objective = TargetRate(2.0, method, speed=0.05)
+    objective = TargetRate(2.0, method, speed=0.05, samples=samples)
     optimizer = torch.optim.Adam(vae.model.parameters(), 0.02)
     batch = Batch(batch_of(vae))
     rates = []
@@ -82,6 +82,12 @@ def test_a_target_rate_is_reached(method):
         optimizer.step()
         rates.append(float(terms.rate.detach().mean()))
     assert sum(rates[-50:]) / 50 == pytest.approx(2.0, abs=0.5)
+
+
+@pytest.mark.parametrize(("method", "samples"), [("multiplier", 0), ("minimum", 2)])
+def test_samples_that_do_not_go_with_a_target_rate_are_refused(method, samples):
+    with pytest.raises(RequestError, match=f"method=multiplier; {samples} do not"):
+        TargetRate(2.0, method, samples=samples)
 
 
 def test_minimum_rate_pays_only_for_what_is_over_each_dimensions_share():

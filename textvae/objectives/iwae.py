@@ -13,6 +13,9 @@ from textvae.errors import RequestError
 from textvae.objectives.base import Objective, Terms, kl, learns_deviation, need_normal
 from textvae.regularisation import one_network
 
+Gradient = Literal["standard", "dreg"]
+Beta = float | Tensor
+
 
 class IWAE(Objective):
     """loss = −log 1/K Σ_k w_k, with w_k = p(x|z_k) p(z_k) / q(z_k|x) and K = ``samples`` (Burda et al., eq. 8).
@@ -25,7 +28,7 @@ class IWAE(Objective):
     What is reported, and what the best model is chosen by, is the ELBO's distortion and rate, of the first code.
     """
 
-    def __init__(self, samples: int = 5, gradient: Literal["standard", "dreg"] = "standard"):
+    def __init__(self, samples: int = 5, gradient: Gradient = "standard"):
         super().__init__()
         if samples < 1:
             raise RequestError(f"An importance-weighted bound has 1 sample or more; {samples} is too few.")
@@ -45,14 +48,23 @@ class IWAE(Objective):
         """The bound's loss; distortion and rate of the first code."""
         q, p = model.posterior(batch.x, batch.y), model.prior()
         z = q.rsample(torch.Size([self.samples]))
-        doubly = self.gradient == "dreg" and z.requires_grad
-        with one_network(self.samples):  # else the weights would choose among masks
-            log_px = model.log_px(batch.scored, z, batch.y)
-        log_w = log_px + p.log_prob(z) - (fixed(q) if doubly else q).log_prob(z)
-        bound = log_w.logsumexp(0) - math.log(self.samples)
-        if doubly:
-            bound = _doubly_reparameterised(bound, log_w, z)
+        bound, log_px = importance_weighted(model, batch, q, p, z, self.gradient)
         return Terms(-bound.mean(), -log_px[0].detach(), kl(q, p, z).detach(), 1.0)
+
+
+def importance_weighted(
+    model: Autoencoder, batch: Batch, q: Distribution, p: Distribution, z: Tensor, gradient: Gradient, beta: Beta = 1.0
+) -> tuple[Tensor, Tensor]:
+    """log 1/K Σ_k p(x|z_k) (p(z_k) / q(z_k|x))^β [B] of codes z [K, B, Z] drawn from q, and log p(x|z) [K, B].
+
+    At a β of 1 that is the bound on log p(x); at others, of one code, the loss of a β-VAE.
+    """
+    doubly = gradient == "dreg" and z.requires_grad
+    with one_network(len(z)):  # else the weights would choose among masks
+        log_px = model.log_px(batch.scored, z, batch.y)
+    log_w = log_px + beta * (p.log_prob(z) - (fixed(q) if doubly else q).log_prob(z))
+    bound = log_w.logsumexp(0) - math.log(len(z))
+    return _doubly_reparameterised(bound, log_w, z, beta) if doubly else bound, log_px
 
 
 def fixed(q: Distribution) -> Distribution:
@@ -60,10 +72,10 @@ def fixed(q: Distribution) -> Distribution:
     return Independent(Normal(q.mean.detach(), q.stddev.detach(), validate_args=False), 1, validate_args=False)
 
 
-def _doubly_reparameterised(bound: Tensor, log_w: Tensor, z: Tensor) -> Tensor:
+def _doubly_reparameterised(bound: Tensor, log_w: Tensor, z: Tensor, beta: Beta) -> Tensor:
     """The value of ``bound`` [B], with the gradient of Tucker et al. by way of log w [K, B] of codes z [K, B, Z]."""
     share = log_w.detach().softmax(0)
-    # The generative parameters get w̃ ∂log w; what flows into z is multiplied by w̃ once more, which makes it w̃².
-    z.register_hook(lambda gradient: share[..., None] * gradient)
+    # The generative parameters get w̃ ∂log w; what flows into z is to have w̃² at a β of 1, and w̃ − β (w̃ − w̃²) at any.
+    z.register_hook(lambda gradient: (1 - beta + beta * share)[..., None] * gradient)
     surrogate = (share * log_w).sum(0)
     return surrogate + (bound - surrogate).detach()

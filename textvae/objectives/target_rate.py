@@ -10,8 +10,18 @@ from textvae.autoencoder import Autoencoder
 from textvae.batching import Batch
 from textvae.distributed import mean
 from textvae.errors import RequestError
-from textvae.objectives.base import Objective, Terms, kl, kl_per_dimension, latent_size, need_dimensions, need_free_rate
+from textvae.objectives.base import (
+    Objective,
+    Terms,
+    is_normal,
+    kl,
+    kl_per_dimension,
+    latent_size,
+    need_dimensions,
+    need_free_rate,
+)
 from textvae.objectives.free_bits import floored
+from textvae.objectives.iwae import Gradient, importance_weighted
 
 SEARCH = 0.3  # share of the run
 
@@ -25,7 +35,9 @@ class TargetRate(Objective):
       its share, on the batch mean (minimum desired rate, Pelsmaeker & Aziz 2020, spread over the dimensions so
       that all of them stay active).
 
-    A small ``start`` of λ begins as an autoencoder that is then squeezed to the target.
+    A small ``start`` of λ begins as an autoencoder that is then squeezed to the target. More ``samples`` than one, K,
+    make the multiplier's loss −log 1/K Σ_k p(x|z_k) (p(z_k) / q(z_k|x))^λ: at λ = 1 that of IWAE (Burda et al. 2016),
+    which by itself lets the rate fall, each of K codes having to say less.
     """
 
     log_multiplier: Tensor
@@ -36,13 +48,17 @@ class TargetRate(Objective):
         method: Literal["multiplier", "minimum"] = "multiplier",
         speed: float = 0.01,
         start: float = 1.0,
+        samples: int = 1,
     ):
         super().__init__()
+        if samples < 1 or (samples > 1 and method == "minimum"):
+            raise RequestError(f"A target rate has 1 sample, or more with method=multiplier; {samples} do not go here.")
         if not rate > 0:
             raise RequestError(f"A target rate is a number of nats over 0; {rate} is not.")
         if not start > 0:
             raise RequestError(f"The multiplier's start is a number over 0; {start} is not.")
         self.rate, self.method, self.speed = rate, method, speed
+        self.samples = samples
         self.register_buffer("log_multiplier", torch.tensor(math.log(start)))
 
     def attach(self, model: Autoencoder) -> None:
@@ -59,15 +75,20 @@ class TargetRate(Objective):
     def forward(self, model: Autoencoder, batch: Batch, progress: float) -> Terms:
         """The terms; β is the multiplier, or 1."""
         q, p = model.posterior(batch.x, batch.y), model.prior()
-        z = q.rsample(torch.Size([1]))
-        distortion = -model.log_px(batch.scored, z, batch.y)[0]
-        if self.method == "minimum":
-            each = kl_per_dimension(q, p)
-            cost = floored(each, self.rate / max(1, each.shape[-1]), over_batch=True)
-            return Terms(distortion.mean() + cost, distortion, each.sum(-1), 1.0)
-        rate = kl(q, p, z)
+        z = q.rsample(torch.Size([self.samples]))
         multiplier = self.log_multiplier.exp()
-        loss = (distortion + multiplier * rate).mean()
+        if self.samples > 1:
+            gradient: Gradient = "dreg" if is_normal(q) else "standard"
+            bound, log_px = importance_weighted(model, batch, q, p, z, gradient, multiplier)
+            loss, distortion, rate = -bound.mean(), -log_px[0].detach(), kl(q, p, z).detach()
+        else:
+            distortion = -model.log_px(batch.scored, z, batch.y)[0]
+            if self.method == "minimum":
+                each = kl_per_dimension(q, p)
+                cost = floored(each, self.rate / max(1, each.shape[-1]), over_batch=True)
+                return Terms(distortion.mean() + cost, distortion, each.sum(-1), 1.0)
+            rate = kl(q, p, z)
+            loss = (distortion + multiplier * rate).mean()
         if self.training:
             self._ascend(mean(rate.detach()))
         return Terms(loss, distortion, rate, multiplier.detach())
