@@ -55,7 +55,6 @@ MOGRIFIER = {"model.decoder.cell": "mogrifier"}
 STRONGER = {"model.decoder.hidden_size": 1024, "model.decoder.dropout": 0.5, "model.decoder.weight_drop": 0.4}
 STRONGER |= {"train.epochs": 24, "train.calibrate": True}
 SMALL = SCALED | PLAIN | {"model.latent_size": 8, "model.decoder.z_to": "all"}
-LAST = {"objective.samples": 4, "objective.start": 0.7, "train.epochs": 1, "train.learning_rate": 5e-4}
 
 
 class Row(NamedTuple):
@@ -143,12 +142,6 @@ LARGE = {
         "the same, rate 6.5 in z of 8 units times 0.1, with skips",
         "mogrifier",
         SMALL | {"objective.rate": 6.5, "objective.start": 0.3},
-    ),
-    "small_code_on": Row(
-        "that VAE, one more epoch at a rate of 5.5, by 4 codes",
-        "mogrifier",
-        SMALL | LAST,
-        ("model.all_from", "small_code"),
     ),
 }
 CONTEXTS = {"cnn3": 3, "cnn7": 7, "scnn": 15, "mcnn": 63, "lcnn": 125, "vlcnn": 187}
