@@ -71,7 +71,7 @@ def _take(model: Autoencoder, codec: Codec, settings: ModelSettings, side: Side,
         reasons = [f"the {side} {getattr(settings, side).name!r} has no tensors in common with it"]
     elif side != "encoder" and _ties(model, given) != _ties(source, given):
         reasons = ["one of them ties its embedding to its last layer (model.likelihood.tied), the other does not"]
-    elif side != "encoder" and found.model.latent_size and source.decoder.z_scale != model.decoder.z_scale:
+    elif side != "encoder" and _reads(found.model) and source.decoder.z_scale != model.decoder.z_scale:
         reasons = [f"z enters it times {source.decoder.z_scale:g}, and {model.decoder.z_scale:g} here (z_scale)"]
     if reasons:
         raise RequestError(
@@ -89,6 +89,11 @@ def _same_layer(one: ModelSettings, other: ModelSettings) -> bool:
     """Whether the codes of two models are one more layer of their encoders, and the same one; no label enters it."""
     plain = one.posterior.name == PLAIN and not {one.labels, other.labels} & {"condition", "both"}
     return plain and one.posterior == other.posterior and one.latent_size == other.latent_size
+
+
+def _reads(settings: ModelSettings) -> bool:
+    """Whether the decoder reads anything beside words: a code, or a label."""
+    return settings.latent_size > 0 or settings.labels in ("condition", "both")
 
 
 def _named(model: Autoencoder, modules: tuple[str, ...]) -> dict[str, Tensor]:

@@ -57,7 +57,8 @@ def importance_weighted(
 ) -> tuple[Tensor, Tensor]:
     """log 1/K Σ_k p(x|z_k) (p(z_k) / q(z_k|x))^β [B] of codes z [K, B, Z] drawn from q, and log p(x|z) [K, B].
 
-    At a β of 1 that is the bound on log p(x); at others, of one code, the loss of a β-VAE.
+    Both in nats per example. At a β of 1 the first is the bound on log p(x) (Burda et al., eq. 8); of one code it is,
+    at any β, what a β-VAE maximises.
     """
     doubly = gradient == "dreg" and z.requires_grad
     with one_network(len(z)):  # else the weights would choose among masks
