@@ -213,6 +213,7 @@ def run(corpus: str, key: str, arguments: argparse.Namespace) -> None:
     words += flags(settings)
     train_to_the_end(place, words, arguments.device)
     measure = ["evaluate", f"{corpus}/test", "--model", str(place), "--iw-samples", str(arguments.iw_samples), "--json"]
+    measure += ["--widen", str(arguments.widen)]
     report = json.loads(textvae(*measure, "--device", arguments.device, "--precision", "auto"))
     report.pop("model")
     begins = {"word_vectors": RunFolder(place).settings().model.word_vectors}
@@ -248,12 +249,13 @@ def line(corpus: str, key: str, row: Row) -> str:
     r = json.loads(file.read_text())
     core = next((mark for name, mark in PROCESSORS.items() if name in r["machine"]), "")
     spent = f"{r['cpu_seconds']:,} CPU-s{core}" if r["device"] == "cpu" else f"{r['seconds']:,} s, GPU"
-    half = ", bf16" if r.get("evaluation_precision") == "bf16" else ""
+    how = ", bf16" if r.get("evaluation_precision") == "bf16" else ""
+    how += f", {r['widen']:g} wide" if r.get("widen", 1.0) != 1.0 else ""
     drawn = "" if r.get("word_vectors") or not row.recipe else "‡"
     code = f"{r['rate']:.2f} | {r['mi']:.2f} | {r['active_units']}" if r["latent_size"] else "– | – | –"
     return (
         f"| **{row.name}**{drawn} | {r['nll']:.2f} | **{r['nll_iw']:.2f}** ± {r['nll_iw_stderr']:.2f} | {code} | "
-        f"{r['epochs']} | {r['iw_samples']}{half} | {spent} | measured |"
+        f"{r['epochs']} | {r['iw_samples']}{how} | {spent} | measured |"
     )
 
 
@@ -318,6 +320,7 @@ def main() -> None:
     parser.add_argument("--rows", nargs="+", choices=ALL, metavar="ROW")
     parser.add_argument("--epochs", type=int, help="default: those of the recipe")
     parser.add_argument("--iw-samples", type=int, default=100)
+    parser.add_argument("--widen", type=float, default=1.0, help="codes of the IW bound, drawn so much wider")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--jobs", type=int, default=1, help="rows at a time")

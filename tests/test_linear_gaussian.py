@@ -14,6 +14,7 @@ from textvae.batching import Batch, Batches
 from textvae.corruptions.base import NoCorruption
 from textvae.decoders import Decoder
 from textvae.encoders import Encoder
+from textvae.errors import RequestError
 from textvae.evaluation.bounds import evaluate
 from textvae.evaluation.latent import LatentStatistics, densities
 from textvae.likelihoods import Likelihood
@@ -120,6 +121,47 @@ def test_under_a_wrong_posterior_the_bounds_rise_to_log_p_of_x():
     assert few.nll == pytest.approx(truth + gap, abs=0.3), "the gap of the ELBO is the KL to the true posterior"
     assert few.nll > few.nll_iw > many.nll_iw > truth - 3 * many.nll_iw_stderr - 1e-3
     assert many.nll_iw == pytest.approx(truth, abs=0.05)
+
+
+class Narrow(Posterior):
+    """The true posterior of x = S z + noise, S diagonal, with a part of its standard deviations."""
+
+    def __init__(self, scale, part):
+        super().__init__()
+        self.variance = 1 / (1 + scale**2 / NOISE**2)
+        self.gain, self.part = self.variance * scale / NOISE**2, part
+
+    def forward(self, features):
+        return Independent(Normal(features[:, :2] * self.gain, self.variance.sqrt() * self.part), 1)
+
+
+def test_a_narrow_posterior_widened_to_the_true_one_measures_log_p_of_x():
+    scale, (x, _) = torch.tensor([1.5, 0.4]), data(200)
+    model = model_of(Narrow(scale, 0.5))
+    with torch.no_grad():
+        model.decoder.weight.copy_(torch.cat([scale.diag(), torch.zeros(1, 2)]))
+    deviations = (torch.cat([scale, torch.zeros(1)]) ** 2 + NOISE**2).sqrt()
+    truth = -float(Normal(0.0, deviations).log_prob(x).sum(-1).mean())
+    plain, exact = (evaluate(model, batches(x, 50), 5, widen=factor) for factor in (1.0, 2.0))
+    assert exact.nll_iw == pytest.approx(truth, abs=1e-4)
+    assert exact.nll_iw_stderr == pytest.approx(0.0, abs=1e-4)
+    assert plain.nll_iw > truth + 0.1
+    assert (exact.nll, exact.rate, exact.mi) == (plain.nll, plain.rate, plain.mi), "the rest is of the posterior itself"
+    assert (plain.widen, exact.widen) == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("posterior", "factor", "reason"),
+    [
+        (Exact(), 2.0, "Only a normal"),
+        (Narrow(torch.ones(2), 1.0), 0.0, "over 0"),
+        (Narrow(torch.ones(2), 1.0), math.inf, "over 0"),
+    ],
+)
+def test_what_cannot_be_widened_is_refused(posterior, factor, reason):
+    x, _ = data(5)
+    with pytest.raises(RequestError, match=reason):
+        evaluate(model_of(posterior), batches(x), 2, widen=factor)
 
 
 def test_the_error_that_is_reported_is_the_error_that_is_made():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tests.test_trainer import finish, quick, same_end, trainer_of  # noqa: F401
-from tests.toys import batch_of, vae_of
+from tests.toys import NEEDS_BF16, batch_of, vae_of
 from textvae import tensors, trainer
 from textvae.batching import Batch
 from textvae.errors import RequestError
@@ -132,6 +132,7 @@ def test_refinement_passes_a_gradient_to_the_encoder(second_order):
     assert all(p.grad is None or p.grad.isfinite().all() for p in vae.model.parameters())
 
 
+@NEEDS_BF16
 def test_second_order_in_bf16_is_that_of_float32():
     vae = vae_of("sentences/free_bits")
     batch, found = Batch(batch_of(vae)), []

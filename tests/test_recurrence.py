@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.toys import NEEDS_BF16
 from textvae import recurrence
 from textvae.recurrence import _LSTM, Mogrifier
 
@@ -36,6 +37,7 @@ def test_values_and_gradients_equal_torchs_in_float64():
         torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-10)
 
 
+@NEEDS_BF16
 def test_a_bf16_step_is_as_close_to_float32_as_torchs_own(monkeypatch):
     torch.manual_seed(0)
     lstm = nn.LSTM(24, recurrence.WIDE, batch_first=True)

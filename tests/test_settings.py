@@ -248,6 +248,14 @@ def test_auto_is_resolved_to_what_is_here():
             resolve(TrainSettings(device=device))
 
 
+@pytest.mark.parametrize(("here", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_bf16_is_fp32_on_a_processor_without_it(here, precision, monkeypatch):
+    monkeypatch.setattr("textvae.devices.has_bf16", lambda device: here)
+    monkeypatch.setattr("textvae.devices.bf16_is_faster", lambda device: True)
+    for asked in ("auto", "bf16"):
+        assert resolve(TrainSettings(device="cpu", precision=asked)).precision == precision
+
+
 def test_seeds_of_steps_do_not_collide():
     seeds = {fold(a, b, c) for a in range(12) for b in range(3) for c in range(200)}
     assert len(seeds) == 12 * 3 * 200

@@ -20,6 +20,7 @@ from textvae.captioned import Captioned
 from textvae.codecs import CODECS
 from textvae.corruptions import CORRUPTIONS
 from textvae.decoders import DECODERS
+from textvae.devices import has_bf16
 from textvae.encoders import ENCODERS
 from textvae.errors import RequestError
 from textvae.likelihoods import LIKELIHOODS
@@ -29,6 +30,7 @@ from textvae.recipes import load_recipe, recipes
 from textvae.settings import Part
 from textvae.text_vae import TextVAE
 
+NEEDS_BF16 = pytest.mark.skipif(not has_bf16(torch.device("cpu")), reason="this processor has no LSTM in bfloat16")
 SENTENCES = [
     "the cat sat on the mat",
     "a dog ran",

@@ -2,15 +2,21 @@
 
 import time
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
+from torch import nn
 
 from textvae.errors import RequestError
 from textvae.settings import TrainSettings
 
 
 def resolve(settings: TrainSettings) -> TrainSettings:
-    """The settings with ``auto`` replaced by what this machine does best; RequestError for a device it lacks."""
+    """The settings with ``auto`` replaced by what this machine does best; RequestError for a device it lacks.
+
+    Of a processor that has no bfloat16 LSTM the precision is fp32 even where bf16 was asked for: a run that began
+    elsewhere goes on.
+    """
     device = settings.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -21,7 +27,22 @@ def resolve(settings: TrainSettings) -> TrainSettings:
     precision = settings.precision
     if precision == "auto":
         precision = "bf16" if bf16_is_faster(torch.device(device)) else "fp32"
+    if precision == "bf16" and not has_bf16(torch.device(device)):
+        precision = "fp32"
     return settings.model_copy(update={"device": device, "precision": precision})
+
+
+@cache
+def has_bf16(device: torch.device) -> bool:
+    """Whether an LSTM computes under autocast in bfloat16: oneDNN makes none for a processor without AVX-512."""
+    if device.type != "cpu":
+        return True
+    try:
+        with torch.random.fork_rng(devices=[]), torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+            nn.LSTM(1, 1)(torch.zeros(1, 1))
+    except RuntimeError:
+        return False
+    return True
 
 
 def bf16_is_faster(device: torch.device) -> bool:
@@ -43,8 +64,9 @@ def bf16_is_faster(device: torch.device) -> bool:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """The context in which a step computes."""
-    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+    """The context in which a step computes: bf16 where it was asked for and there is one."""
+    half = precision == "bf16" and has_bf16(device)
+    return torch.autocast(device.type, torch.bfloat16) if half else nullcontext()
 
 
 def fold(*numbers: int) -> int:

@@ -12,6 +12,7 @@ from textvae_cli.console import say
 
 if TYPE_CHECKING:
     from textvae import TextVAE
+    from textvae.settings import TrainSettings
     from textvae_cli import options
 
 RUNS = Path("runs")
@@ -67,10 +68,19 @@ def open_model(model: str | None, device: str = "cpu") -> tuple[str, "TextVAE"]:
 
 def precision_of(vae: "TextVAE", asked: "options.Precision") -> str:
     """``fp32`` or ``bf16``, where ``auto`` is what the model's device does best."""
-    from textvae.devices import resolve
     from textvae.settings import TrainSettings
 
-    return resolve(TrainSettings(device=str(vae.model.device), precision=asked.value)).precision
+    return resolved(TrainSettings(device=str(vae.model.device), precision=asked.value)).precision
+
+
+def resolved(settings: "TrainSettings") -> "TrainSettings":
+    """``devices.resolve``, which tells where this machine has not the precision that was asked for."""
+    from textvae.devices import resolve
+
+    found = resolve(settings)
+    if settings.precision == "bf16" and found.precision == "fp32":
+        say("bf16: this processor has no LSTM in it; computing in fp32")
+    return found
 
 
 def shape(vae: "TextVAE") -> tuple[int, int, int] | None:

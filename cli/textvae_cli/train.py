@@ -113,7 +113,6 @@ def train(
 def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list[str], as_json: bool) -> int:
     settings = request.settings()  # what is wrong is told before a corpus is read
     from textvae import distributed
-    from textvae.devices import resolve
     from textvae_cli import plan, session
     from textvae_cli.render import waiting
 
@@ -124,11 +123,12 @@ def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list
     if not settings.corpus.source and settings.codec.name in OURS:
         settings.corpus.source, what = OURS[settings.codec.name]
         console.say(f"corpus: {what}; name a FOLDER to train on your own pictures")
-    settings.train = resolve(settings.train)
+    settings.train = loading.resolved(settings.train)
     with waiting(f"reading {settings.corpus.source}"):
         corpus = session.read_corpus(settings.corpus)
         if corpus.kind == "image" and not request.named_recipe:
-            settings = request.settings("image").model_copy(update={"train": resolve(request.settings("image").train)})
+            settings = request.settings("image")
+            settings.train = loading.resolved(settings.train)
     for note in corpus.notes:
         console.say(f"{corpus.name}: {note}")
     with waiting("preparing"):
@@ -147,7 +147,6 @@ def _begin(out: Path | None, request: "Request", stopping: Stopping, words: list
 
 
 def _resume(place: Path, request: "Request", stopping: Stopping, as_json: bool) -> int:
-    from textvae.devices import resolve
     from textvae.run_folder import RunFolder
     from textvae_cli import session
     from textvae_cli.render import waiting
@@ -155,7 +154,7 @@ def _resume(place: Path, request: "Request", stopping: Stopping, as_json: bool) 
     run = RunFolder(place)
     with run.locked():
         settings, longer = request.resumed(run.settings(), place)
-        settings.train = resolve(settings.train)
+        settings.train = loading.resolved(settings.train)
         with waiting(f"reading {settings.corpus.source}"):
             corpus = session.read_corpus(settings.corpus)
             ready = session.prepare(settings, corpus, place / session.CODEC, console.say)

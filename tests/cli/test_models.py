@@ -6,6 +6,9 @@ import shutil
 import subprocess
 
 import pytest
+import torch
+
+from textvae.devices import has_bf16
 
 from .conftest import start
 
@@ -127,11 +130,28 @@ def test_evaluate(textvae, tiny, tmp_path):
     assert f"over {tree['tokens']} tokens" in shown
     piped = textvae("evaluate", "-", "--model", tiny, "--json", input=f"{A}\n{B}\n" * 5)
     assert json.loads(piped.stdout)["tokens"] == tree["tokens"]
-    half = json.loads(textvae(*words, "--iw-samples", 5, "--precision", "bf16", "--json").stdout)
-    assert half["evaluation_precision"] == "bf16"
+    done = textvae(*words, "--iw-samples", 5, "--precision", "bf16", "--json")
+    half, here = json.loads(done.stdout), has_bf16(torch.device("cpu"))
+    assert half["evaluation_precision"] == ("bf16" if here else "fp32")
     assert tree["evaluation_precision"] == "fp32"
     assert half["nll_iw"] == pytest.approx(tree["nll_iw"], rel=0.01)
-    assert half["nll_iw"] != tree["nll_iw"]
+    assert (half["nll_iw"] != tree["nll_iw"]) == here != ("computing in fp32" in done.stderr)
+
+
+def test_evaluate_draws_codes_wider(textvae, tiny, tmp_path):
+    (tmp_path / "test.txt").write_text(f"{A}\n{B}\n")
+    words = ["evaluate", tmp_path / "test.txt", "--model", tiny]
+    plain, wide = (
+        json.loads(textvae(*words, "--iw-samples", 5, *more, "--json").stdout) for more in ([], ["--widen=2"])
+    )
+    assert (plain["widen"], wide["widen"]) == (1.0, 2.0)
+    assert plain["nll_iw"] != wide["nll_iw"]
+    assert {plain[key] for key in ("nll", "rate", "mi")} == {wide[key] for key in ("nll", "rate", "mi")}
+    assert "5 codes drawn 2 times as wide" in textvae(*words, "--iw-samples", 5, "--widen", 2).stdout
+    for refused, reason in ((["--iw-samples=5", "--widen=-1"], "over 0"), (["--widen=2"], "--iw-samples 100")):
+        done = textvae(*words, *refused)
+        assert done.exit_code == 2
+        assert reason in done.stderr
 
 
 def test_pictures_are_told_from_text(textvae, tiny, pictures):

@@ -1,5 +1,7 @@
 """What holds of every encoder, decoder, likelihood, posterior, prior and recipe."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -25,6 +27,7 @@ from textvae.encoders import ENCODERS
 from textvae.errors import RequestError
 from textvae.evaluation.bounds import evaluate
 from textvae.likelihoods import LIKELIHOODS
+from textvae.objectives.base import is_normal
 from textvae.posteriors import POSTERIORS
 from textvae.priors import PRIORS
 from textvae.tensors import aliases, state
@@ -212,6 +215,20 @@ def test_more_importance_samples_give_a_higher_bound_and_never_one_under_the_elb
     else:
         assert iw[2] == pytest.approx(elbo, rel=1e-5)
     assert all(r.iw_samples == k for k, row in zip((1, 4, 32), reports) for r in row)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_wider_proposal_moves_the_bound_of_many_codes_alone_or_is_refused(recipe):
+    vae = vae_of(recipe)
+    plain = evaluate(vae.model, batches_of(vae, shuffle=False), 3)
+    if not is_normal(vae.model.posterior(whole_batch(vae).x)):
+        with pytest.raises(RequestError, match="normal posterior"):
+            evaluate(vae.model, batches_of(vae, shuffle=False), 3, widen=1.5)
+        return
+    wide = evaluate(vae.model, batches_of(vae, shuffle=False), 3, widen=1.5)
+    assert (wide.nll_iw == plain.nll_iw) == (wide.latent_size == 0)
+    same = {"nll_iw": None, "nll_iw_stderr": None, "perplexity_iw": None, "widen": 1.0}
+    assert replace(wide, **same) == replace(plain, **same)
 
 
 def plain(dims):
