@@ -99,7 +99,7 @@ def evaluate(
             z = q.sample(torch.Size([1]))
             distortion, rate = -model.log_px(x, z, y)[0], kl(q, p, z)
             iw, variance = (
-                _importance_weighted(model, x, y, widened(q, widen), iw_samples) if iw_samples else (rate, rate)
+                _importance_weighted(model, x, y, _widened(q, widen), iw_samples) if iw_samples else (rate, rate)
             )
             units = model.likelihood.units(x).double()
             per_word = ((distortion + rate).double() / units)[units > 0]
@@ -151,7 +151,7 @@ def _refined(model: Autoencoder, x: Tensor, y: Tensor | None, q: Distribution, s
         return normal(refine(loss, parameters_of(q), steps))
 
 
-def widened(q: Distribution, factor: float) -> Distribution:
+def _widened(q: Distribution, factor: float) -> Distribution:
     """q [B] with ``factor`` times its standard deviations; RequestError if it is no diagonal normal."""
     if factor == 1.0:
         return q
