@@ -205,7 +205,7 @@ noise, louder than the words, whose weights Adam does not let shrink to nothing.
 (`model.decoder.z_scale`) makes the noise quiet, and brings the collapsed VAE to within 0.1 of the language model
 that it is. Another part seems to be that a code regularises, as dropout does: after six epochs of the one LSTM, a code
 of 5.3 nats costs 0.3 at dropout 0.5, but 0.1 at dropout 0.3, where VAE and language model both have fewer nats (the
-rows *dropout 0.3* below, where λ also begins higher and K is larger)."""
+rows *dropout 0.3* below, where λ also begins higher)."""
 ABOUT_CONTEXTS = """\
 Yang et al.'s finding in shape where embeddings begin at random: the more words the decoder sees, the less it takes
 from the code, and perplexity first falls, then rises. Begun with word vectors it takes less, too, down to a context
