@@ -1,5 +1,7 @@
 """The LSTM of a bf16 training step and the Mogrifier: values and gradients beside torch's own."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -105,6 +107,23 @@ def test_the_mogrifier_is_an_lstm_whose_inputs_and_states_gate_one_another():
         torch.testing.assert_close(a, b, atol=1e-12, rtol=1e-10)
     with torch.no_grad():
         torch.testing.assert_close(recurrence.run(lstm, x, ends), slow(x, ends))
+
+
+@pytest.mark.parametrize("layer", [Mogrifier, functools.partial(nn.LSTM, batch_first=True)])
+def test_weights_that_are_frozen_get_no_gradient_and_change_no_other(layer):
+    lstm, given = layer(3, 16), [torch.randn(4, 6, 3), torch.randn(1, 4, 16), torch.randn(1, 4, 16)]
+
+    def gradients():
+        leaves = [t.clone().requires_grad_() for t in given]
+        with torch.autocast("cpu", torch.bfloat16):
+            recurrence.run(lstm, leaves[0], (leaves[1], leaves[2]))[0].float().square().sum().backward()
+        return [leaf.grad for leaf in leaves]
+
+    beside_the_weights = gradients()
+    lstm.zero_grad()
+    lstm.requires_grad_(False)
+    assert all(map(torch.equal, gradients(), beside_the_weights))
+    assert all(weight.grad is None for weight in lstm.parameters())
 
 
 def test_a_mogrifier_that_does_not_gate_is_an_lstm():

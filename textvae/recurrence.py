@@ -195,8 +195,9 @@ class _Mogrifier(torch.autograd.Function):
                 torch.mm(d_opened[i][t], factors[2 * i + 1].T, out=d_keys[i][t])
                 d_source += d_keys[i][t] @ factors[2 * i].T
             d_x[t], dh = d_both[:, :-size], d_both[:, -size:]
-        d = d_gates.flatten(0, 1)
-        d_factors = []
+        if not any(ctx.needs_input_grad[3:]):
+            return d_x, dh, dc, *[None] * (2 + len(factors))
+        d, d_factors = d_gates.flatten(0, 1), []
         for i in range(rounds):
             source = _halves(both[i].flatten(0, 1), size, i)[0]
             d_factors += [source.T @ d_keys[i].flatten(0, 1), keys[i].flatten(0, 1).T @ d_opened[i].flatten(0, 1)]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 BATCH = 64
 RETRIEVED = ("precision_at_1", "precision_at_10", "precision_at_100", "map")
+OF_CODES = ("nll_iw", "distortion", "rate", "mi", "active_units", "perplexity_iw")
 SHARES = ("accuracy", "exact", "npmi", "topic_diversity", *RETRIEVED)
 
 
@@ -165,14 +166,15 @@ def _measure_samples(vae: "TextVAE", text: Sequence[Any], samples: int, judge: s
 
 def _explained(found: dict[str, Any], each: str, unit: str) -> list[tuple[str, str, str]]:
     codes = f"{found['iw_samples']} codes" + (f" drawn {found['widen']:g} times as wide" if found["widen"] != 1 else "")
+    coded = found["latent_size"]  # without a code there is no bound, only −log p(x)
     rows = [
-        ("nll", "", f"−ELBO in nats per {each}"),
+        ("nll", "", f"−ELBO in nats per {each}" if coded else f"−log p(x) in nats per {each}"),
         ("nll_iw", f" ± {found['nll_iw_stderr'] or 0:.2f}", f"bound from {codes}, nats per {each}"),
         ("distortion", "", f"−log p(x|z) in nats per {each}"),
         ("rate", "", f"KL(q(z|x) ‖ p(z)) in nats per {each}"),
         ("mi", "", "I(x; z) in nats, over the whole split"),
         ("active_units", f" of {found['latent_size']}", "units of the code that vary with x"),
-        ("perplexity", "", f"from −ELBO, over {found['tokens']:,} {unit}"),
+        ("perplexity", "", f"from {'−ELBO' if coded else 'nll'}, over {found['tokens']:,} {unit}"),
         ("perplexity_document", "", "from the mean of each document's nats per word"),
         ("perplexity_unigram", "", "of the words' shares in the training documents, smoothed"),
         ("perplexity_iw", "", "from nll_iw, over as many"),
@@ -196,7 +198,8 @@ def _explained(found: dict[str, Any], each: str, unit: str) -> list[tuple[str, s
     shown = []
     for key, more, what in rows:
         value = found.get(key)
-        if value is not None and not (key.startswith("perplexity") and unit in ("pixels", "numbers")):
+        unsaid = (key in OF_CODES and not coded) or (key.startswith("perplexity") and unit in ("pixels", "numbers"))
+        if value is not None and not unsaid:
             places = 3 if key in SHARES else 2
             text_of = (
                 str(value)

@@ -191,6 +191,9 @@ def test_words_and_language_models(textvae, tmp_path):
     assert done.exit_code == 0, done.stderr
     assert textvae("sample", "-n", 1, "--model", "l").exit_code == 0
     assert "without a code" in textvae("interpolate", A, B, "--model", "l").stderr
+    said = textvae("evaluate", "toy:20", "--model", "l", "--iw-samples", 5, "--widen", 2).stdout
+    assert "−log p(x) in nats per sentence" in said
+    assert [row.split()[0] for row in said.splitlines()] == ["nll", "perplexity", "tokens", "sentences"]
 
 
 def test_which_model_is_taken(textvae, tiny, tmp_path, monkeypatch):
